@@ -56,6 +56,17 @@ def test_a_pull_brings_a_partial_clone_what_reading_needs(partial: Project) -> N
     assert "nothing new" in partial.gitexp("pull")
 
 
+def test_a_pull_brings_a_partial_clone_the_results_of_projects_in_folders(
+    project: Project, partial: Project
+) -> None:
+    project.write("sub/.gitexp.toml", "")
+    project.commit("a project")
+    project.gitexp("log", "-p", "lr=3", "-M", "rmse=1", "--no-advance", cwd=project.root / "sub")
+    project.gitexp("push")
+    partial.gitexp("pull")
+    assert "rmse" in partial.gitexp("show", "origin/exp-3")
+
+
 def test_notes_that_came_without_their_content_are_mended_by_what_is_said(partial: Project) -> None:
     """As git's own fetch brings them, or an older gitexp did."""
     partial.git(

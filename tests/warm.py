@@ -27,6 +27,10 @@ from typing import Any, NamedTuple
 
 DEADLINE = 600.0  # seconds; a script that takes longer is hung, however busy the machine
 _FORKS = sys.platform == "linux"
+LIBRARIES = {  # of commands that tests run often
+    "sweep": ("joblib", "joblib.externals.loky.backend.popen_loky_posix"),
+    "plot": ("matplotlib.pyplot",),
+}
 
 
 class Ended(NamedTuple):
@@ -183,15 +187,15 @@ def _of_interpreter(env: Mapping[str, str]) -> dict[str, str]:
 
 
 @functools.cache
-def command_line() -> Warm:
+def command_line(command: str = "") -> Warm:
     """Return the process that has imported what gitexp's commands import, one for each that runs
-    tests."""
+    tests; and those of ``LIBRARIES``, one with what these import beyond."""
     import gitexp
 
     rooms = ("cli", "compare", "formats", "repo", "runs", "store")
     top = Path(gitexp.__file__).parent
     modules = [f"gitexp.{room}.{file.stem}" for room in rooms for file in (top / room).glob("*.py")]
-    made = Warm(Path(tempfile.mkdtemp()), modules)
+    made = Warm(Path(tempfile.mkdtemp()), [*modules, *LIBRARIES.get(command, ())])
     atexit.register(made.close)
     return made
 

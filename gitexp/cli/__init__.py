@@ -12,6 +12,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -52,7 +53,7 @@ COMMANDS = {  # name: module below gitexp.cli, first line of its help
     "rename": ("annotate", "Give an experiment a second name."),
     "keep": ("ledger", "Mark an experiment as kept, and say why."),
     "discard": ("ledger", "Mark an experiment as discarded, and say why."),
-    "tried": ("tried", "Find earlier experiments that are similar."),
+    "tried": ("ledger", "Find earlier experiments that are similar."),
     "merge": ("merge", "Merge what experiments changed, and run it."),
     "tree": ("ledger", "Show which experiment came from which."),
     "book": ("ledger", "Write the lab book, day by day."),
@@ -61,9 +62,10 @@ COMMANDS = {  # name: module below gitexp.cli, first line of its help
     "export": ("export", "Write experiments for other tools."),
     "init": ("setup", "Write a settings file, and show how to set up Tab completion."),
     "agent": ("agent", "Tell a coding agent how experiments are run here."),
-    "mcp": ("mcp", "Serve experiments to an agent over MCP."),
+    "mcp": ("agent", "Serve experiments to an agent over MCP."),
     "doctor": ("setup", "Find and repair leftovers and damage."),
 }
+_PATHS = {"ENOTDIR", "EISDIR", "ENAMETOOLONG", "ELOOP"}
 _FAULTS = {"ENOSPC", "EDQUOT", "EIO", "EACCES", "EPERM", "EROFS", "EMFILE", "ENFILE", "EFBIG"}
 _SECTIONS = {  # the command that each begins with
     "log": "Record",
@@ -100,15 +102,9 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if (
-            args
-            and not args[0].startswith("-")
-            and ALIASES.get(args[0], args[0]) not in (*COMMANDS, *_HIDDEN)
-        ):
-            ctx.fail(
-                f"there is no command '{args[0]}'.{did_you_mean(args[0], COMMANDS)} All commands:"
-                " gitexp --help"
-            )
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            hint = did_you_mean(args[0], COMMANDS)
+            ctx.fail(f"there is no command '{args[0]}'.{hint} All commands: gitexp --help")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -218,33 +214,31 @@ def _help_of(error: click.ClickException) -> str:
 
 def _what_ci_lacks() -> str:
     """Return what may bring what was not found, where history and tags were left behind."""
-    try:
-        return (
-            "; this clone is shallow, to bring the rest: git fetch --unshallow --tags"
-            if Repo.discover().is_shallow
-            else ""
-        )
-    except GitexpError:
-        return ""
+    with suppress(GitexpError):
+        if Repo.discover().is_shallow:
+            return "; this clone is shallow, to bring the rest: git fetch --unshallow --tags"
+    return ""
 
 
 def _said(text: str, code: int) -> int:
-    """Print a line on stderr, which CI may keep for everybody to read: without secrets."""
+    """Print a line on stderr, which CI may keep for everybody to read: without secrets, and without
+    what somebody else's repository may hold to write over the screen."""
+    from gitexp.cli import output
     from gitexp.formats import redaction
 
-    print(f"gitexp: {redaction.redact(' '.join(text.split()))}", file=sys.stderr)
+    output.say(f"gitexp: {redaction.redact(' '.join(text.split()))}")
     return code
 
 
 def _refused(error: OSError) -> int:
     """Say that the machine did not take or give a file, which is no fault of ours."""
-    known = errno.errorcode.get(error.errno or 0) in _FAULTS
+    code = errno.errorcode.get(error.errno or 0)
+    known = code in {*_FAULTS, *_PATHS}
     if not known and "temporary directory" not in str(error):  # Python found none that takes a file
         return _unexpected(error)
     what = f"'{error.filename}'" if error.filename else "a file"
-    return _said(
-        f"{what} cannot be read or written: {error.strerror}; check permissions and disk space", 2
-    )
+    advice = "check the path" if code in _PATHS else "check permissions and disk space"
+    return _said(f"{what} cannot be read or written: {error.strerror}; {advice}", 2)
 
 
 def _unexpected(error: Exception) -> int:

@@ -1,8 +1,12 @@
-"""``gitexp agent init``: what a coding agent has to know, in the file of instructions that it
-reads."""
+"""For coding agents: ``gitexp agent init`` writes what they have to know into the file that they
+read, and ``gitexp mcp`` serves the commands that they need over stdin and stdout. None of these
+deletes anything."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -10,10 +14,15 @@ import click
 from gitexp.cli import COMMANDS, named
 from gitexp.cli.declare import FILE, argument, option
 from gitexp.cli.markdown import keep_block
+from gitexp.formats.extras import needed
 from gitexp.repo import Repo
 
 _FOR_AGENTS = ("run", "tried", "list", "show", "diff", "gate", "keep", "discard", "merge", "tree",
                "book", "checkout", "curve", "recover")  # fmt: skip
+TOOLS = ("run", "tried", "list", "show", "diff", "compare", "tree", "curve", "gate", "status",
+         "keep", "discard", "merge")  # fmt: skip
+_WRITES = ("run", "keep", "discard", "merge", "gate")  # gate may run a judge
+
 _HEAD = """## Experiments: gitexp
 
 Run every training through gitexp, never directly. Do not commit first: a run records the code as it
@@ -70,3 +79,43 @@ def usage(name: str) -> str:
 def _usual(root: Path) -> Path:
     agents, claude = root / "AGENTS.md", root / "CLAUDE.md"
     return claude if claude.exists() and not agents.exists() else agents
+
+
+@click.command("mcp")
+def mcp_command() -> None:
+    """Serve this repository's experiments to an agent, as an MCP server over stdin and stdout.
+
+    Its tools are the commands that read, and run, keep, discard and merge; nothing that deletes.
+    Needs gitexp[mcp].
+
+    \b
+    Example:
+      gitexp -C my-project mcp
+    """
+    server = needed("mcp.server.mcpserver", "gitexp mcp", "mcp").MCPServer(
+        "gitexp", instructions="Experiments of a git repository: each run is a commit with a tag."
+    )
+    annotations = needed("mcp_types", "gitexp mcp", "mcp").ToolAnnotations
+    repo = Repo.discover()
+    for name in TOOLS:
+        hints = annotations(read_only_hint=name not in _WRITES, destructive_hint=False)
+        command = named(name)
+        told = command.get_help(click.Context(command, info_name=f"gitexp {name}"))
+        server.add_tool(_tool(repo, name), name, description=told, annotations=hints)
+    server.run("stdio")
+
+
+def _tool(repo: Repo, name: str) -> Callable[[list[str]], str]:
+    def tool(arguments: list[str]) -> str:
+        if name == "diff" and any(word.startswith("--html") for word in arguments):
+            return "--html writes a file, which this tool does not; leave it out"
+        done = subprocess.run(
+            [sys.executable, "-m", "gitexp", "--no-pager", name, *arguments],
+            cwd=repo.root,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+        )
+        said = [done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")]
+        return "\n".join([*filter(None, said), f"exit code {done.returncode}"])
+
+    return tool

@@ -5,6 +5,7 @@ Its commit never changes.
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from typing import Any, BinaryIO
@@ -12,7 +13,7 @@ from typing import Any, BinaryIO
 import click
 
 from gitexp.cli import output
-from gitexp.cli.declare import POSITIVE, argument, option
+from gitexp.cli.declare import argument, option
 from gitexp.cli.opened import Selection, chosen, opened, where_option
 from gitexp.cli.options import confirmed
 from gitexp.formats.errors import NotFoundError, UsageError
@@ -27,14 +28,7 @@ class _Signed(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)
-        signed = [
-            (
-                f"--remove={word[1:]}"
-                if word[:1] == "-" and word not in ("-h", "-") and word[:2] != "--"
-                else word
-            )
-            for word in args[:end]
-        ]
+        signed = [re.sub(r"^-(?!-|h\Z|\Z)", "--remove=", word) for word in args[:end]]
         return super().parse_args(ctx, [*signed, *args[end:]])
 
 
@@ -97,9 +91,7 @@ def label_command(words: tuple[str, ...], remove: tuple[str, ...], where: str | 
 @option("-F, --file", "Read the text from this file; - is standard input.", type=click.File("rb"))
 @option("--edit", "Replace the last note, without TEXT in your editor.")
 @option("--remove", "Remove the last note.")
-@option(
-    "--number N", "The note to edit or remove, counted from 1, instead of the last.", type=POSITIVE
-)
+@option("--number N", "The note to edit or remove, counted from 1, instead of the last.")
 def note_command(
     ref: str,
     text: tuple[str, ...],

@@ -3,6 +3,7 @@ gate``."""
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -112,11 +113,8 @@ def leaderboard_command(
     _, settings, index = opened()
     name = query.find_metric(index, metric).name
     shared.known_direction(name, settings.metrics)
-    having = [
-        item
-        for item in chosen(index, settings, Selection((), where, f"metrics.{name}", everybody))
-        if item.metrics.get(name, float("nan")) == item.metrics.get(name)
-    ]
+    found = chosen(index, settings, Selection((), where, f"metrics.{name}", everybody))
+    having = [item for item in found if item.metrics.get(name, math.nan) == item.metrics.get(name)]
     board = _board(having[:limit], name)
     if file is None:
         click.echo(board)
@@ -200,7 +198,7 @@ def gate_command(
         click.echo(output.clean(f"passed: {verdict.name} has {name}={value}{against_text}"))
     if verdict.failures:
         why = "; ".join(verdict.failures)
-        raise GateError(output.clean(f"{verdict.name} has {name}={verdict.value:.6g}: {why}"))
+        raise GateError(f"{verdict.name} has {name}={verdict.value:.6g}: {why}")
 
 
 def _scored(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> Experiment:
@@ -210,7 +208,7 @@ def _scored(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> E
 
     found = judge.score(repo, item, command, by, sys.stderr)
     if why := judge.told(item, found):
-        raise GateError(output.clean(why))
+        raise GateError(why)
     return item if command is None else replace(item, metrics=found.metrics)
 
 

@@ -31,12 +31,8 @@ def refs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Co
     if match := re.match(r"(best|worst):", word):
         found = [_item(f"{match[0]}{name}") for name in index.keys("metrics")]
     else:
-        named = index.select(
-            "substr(ref.name, 1, ?) = ? OR substr(tag.alias, 1, ?) = ?",
-            [len(word), word] * 2,
-            limit=_NEWEST,
-            everybody="/" in word,
-        )
+        begins = "substr(ref.name, 1, ?) = ? OR substr(tag.alias, 1, ?) = ?"
+        named = index.select(begins, [len(word), word] * 2, "", _NEWEST, everybody="/" in word)
         each = ((name, item) for item in named for name in (item.name, item.alias) if name)
         found = [_item(name, help=_about(item)) for name, item in each]
         heads = ("best:", "worst:")

@@ -24,7 +24,6 @@ from gitexp.repo import Repo
 from gitexp.store import query, result_paths
 
 _COLOURS = ("cyan", "yellow", "magenta", "green", "red", "blue")
-_ROWS = 15
 
 
 @dataclass
@@ -49,18 +48,12 @@ class Course:
 
 
 @click.command("curve")
-@argument("[REF]... METRIC", "refs", complete=completion.refs_or_metrics, required=True)
-@option(
-    "--rows",
-    "Height of the plot in lines.",
-    "height",
-    type=click.IntRange(min=3, max=200),
-    default=_ROWS,
-)
+@argument("[REF]... METRIC", "refs", shell_complete=completion.refs_or_metrics, required=True)
+@option("--rows", "Height of the plot in lines.", type=click.IntRange(3, 200), default=15)
 @where_option
 @output.output_options
 @pager.paged
-def curve_command(refs: tuple[str, ...], height: int, where: str | None, form: str | None) -> None:
+def curve_command(refs: tuple[str, ...], rows: int, where: str | None, form: str | None) -> None:
     """Plot in the terminal how METRIC developed in the experiments REF (default: those of
     --where, else the latest).
 
@@ -76,8 +69,8 @@ def curve_command(refs: tuple[str, ...], height: int, where: str | None, form: s
     metric = query.find_metric(index, name).name
     if form:
         each = ((item.name, point) for item in experiments for point in _of(repo, item, metric))
-        rows = [(name, *point[1:]) for name, point in each]
-        output.print_records(form, ("name", "value", "timestamp", "step"), rows)
+        values = [(name, *point[1:]) for name, point in each]
+        output.print_records(form, ("name", "value", "timestamp", "step"), values)
         return
     curves = {item.name: _curve(repo, item, metric) for item in experiments}
     for item in experiments:
@@ -88,7 +81,7 @@ def curve_command(refs: tuple[str, ...], height: int, where: str | None, form: s
     if not any(curves.values()):
         those = message.some([item.name for item in experiments])
         raise NotFoundError(f"there is nothing to plot: no metric '{metric}' in {those}")
-    _plot(metric, {name: points for name, points in curves.items() if points}, height)
+    _plot(metric, {name: points for name, points in curves.items() if points}, rows)
 
 
 def courses_of(repo: Repo, experiment: Experiment, settings: Settings) -> dict[str, Course]:
@@ -106,12 +99,9 @@ def _points(repo: Repo, experiment: Experiment) -> Iterator[MetricPoint]:
     paths = result_files.paths(experiment.files)
     warnings: list[str] = []
     if paths in ([result_paths.METRICS], [f"{result_paths.FOLDER}/{result_paths.METRICS}"]):
-        asked = ("cat-file", "blob", f"{experiment.id}:{paths[0]}")
-        with repo.stream(*asked) as stream:
-            if not stream.peek(1):  # type: ignore[attr-defined]
-                repo.git(*asked)  # raises what is wrong, unless the file is empty
+        with repo.open_file(experiment.id, paths[0]) as file:
             where = f"{paths[0]} of {experiment.name}"
-            yield from metrics.read(stream, where, warnings)  # type: ignore[arg-type]
+            yield from metrics.read(file, where, warnings)  # type: ignore[arg-type]
     else:
         yield from result_files.of(experiment.files, experiment.read, warnings)
     yield from late_values.points(experiment.extra.get("events", ()))

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from gitexp.cli import completion, output, pager
+from gitexp.cli import output, pager
 from gitexp.cli.declare import FILE, argument, option
 from gitexp.cli.opened import Selection, chosen, opened, where_option
 from gitexp.compare import diff
@@ -35,14 +35,10 @@ Row = tuple[str, ...]
 
 
 @click.command("diff")
-@argument("[A]", complete=completion.refs)
-@argument("[B]", complete=completion.refs)
+@argument("[A]")
+@argument("[B]")
 @option("--code", "Print the code's difference as a patch, and nothing else.")
-@option(
-    "--path PATH...",
-    "Limit the code to this file or folder, from the top of the repository.",
-    "paths",
-)
+@option("--path PATH...", "Limit the code to this file or folder, from the top of the repository.")
 @where_option
 @output.renamed("--all", "--same", "everything")
 @option("--same", "Also show the params and metrics that are equal.", "everything")
@@ -59,7 +55,7 @@ def diff_command(
     a: str | None,
     b: str | None,
     code: bool,
-    paths: tuple[str, ...],
+    path: tuple[str, ...],
     where: str | None,
     everything: bool,
     exit_code: bool,
@@ -84,10 +80,10 @@ def diff_command(
     repo, settings, index = opened()
     one, other = _sides(index, settings, a, b, where)
     if code:
-        patch = diff.patch(repo, settings, one, other, paths)
+        patch = diff.patch(repo, settings, one, other, path)
         _print_patch(patch)
         return int(exit_code and bool(patch))
-    found = diff.compare(repo, settings, one, other, paths)
+    found = diff.compare(repo, settings, one, other, path)
     if html:
         _write_html(repo, settings, one, other, html)
     elif form == "json":
@@ -104,8 +100,8 @@ def diff_command(
         output.print_lines(_text(found, one, other, everything, whole), whole)
     if cells and other and not form:
         _print_cells(repo, one, other, found)
-    for path, why in found.left_out:
-        output.say(f"not compared: {path} ({why})")
+    for name, why in found.left_out:
+        output.say(f"not compared: {name} ({why})")
     return int(exit_code and found.differs)
 
 
@@ -123,9 +119,10 @@ def _sides(
     if a is not None:
         raise UsageError("name experiments, or use --where, not both")
     if len(found) != 2:
+        more = "to compare them all: gitexp compare" if found[2:] else "to see them: gitexp list"
         raise UsageError(
-            f"--where must match two experiments, and matches {len(found)}; to compare any"
-            f" number: gitexp compare --where {shlex.quote(where)}"
+            f"--where must match two experiments, and matches {len(found)}; {more} --where"
+            f" {shlex.quote(where)}"
         )
     return found[1], found[0]
 
@@ -135,9 +132,11 @@ def _records(found: Diff, everything: bool) -> Iterator[tuple[Any, ...]]:
     for kind, changes in (("param", found.params), ("package", found.environment)):
         for change in changes:
             yield kind, change.name, change.kind, change.a, change.b
-    for item in found.metrics:
-        way = "added" if item.a is None else "removed" if item.b is None else "changed"
-        yield "metric", item.name, way, item.a, item.b
+    for one in found.metrics:
+        way = "added" if one.a is None else "removed" if one.b is None else "changed"
+        yield "metric", one.name, way, one.a, one.b
+    for item in found.outputs:
+        yield "output", item.path, item.status, *(side and side[0] for side in (item.a, item.b))
     for data in found.data:
         yield "data", data.path, data.status, data.a, data.b
     for kind, files in (("code", found.code), ("artifact", found.artifacts)):
@@ -218,9 +217,7 @@ def _escaped(text: str) -> str:
     return output.clean(text).replace("<", "&lt;")
 
 
-def _sections(
-    found: Diff, everything: bool, full: bool = False
-) -> list[tuple[str, Row, list[Row]]]:
+def _sections(found: Diff, everything: bool, full: bool) -> list[tuple[str, Row, list[Row]]]:
     """Return ``(title, headers, rows)`` of what differs."""
     sides = (found.a, found.b)
     params = [(item.name, item.a, item.b, item.kind) for item in found.params]

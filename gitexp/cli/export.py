@@ -130,11 +130,9 @@ def export_parquet(asked: Selection, points: bool, target: Path | None, force: b
 @selection
 @option("--artifacts", "Also store the artifacts that were logged.")
 @option(
-    "--experiment NAME",
-    "MLflow's experiment for those without a group (default: the repository).",
-    "place",
+    "--experiment NAME", "MLflow's experiment for those without a group (default: the repository)."
 )
-def export_mlflow(uri: str, asked: Selection, artifacts: bool, place: str | None) -> int:
+def export_mlflow(uri: str, asked: Selection, artifacts: bool, experiment: str | None) -> int:
     """Mirror experiments to the MLflow server at URI, as runs.
 
     Params, every value of every metric, status, start and end, labels and notes go there, and as
@@ -151,7 +149,7 @@ def export_mlflow(uri: str, asked: Selection, artifacts: bool, place: str | None
     """
     repo, settings, index = opened()
     found = chosen(index, settings, asked)
-    return sync.mirror(repo, found, sync.target(repo, uri), artifacts, place)
+    return sync.mirror(repo, found, sync.target(repo, uri), artifacts, experiment)
 
 
 _folder = option("-o, --output", "A new folder.", "target", required=True, type=PATH)

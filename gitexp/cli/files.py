@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gitexp.formats.errors import GitexpError, UsageError
@@ -47,7 +47,7 @@ def written(target: Path, force: bool, folder: bool = False) -> Iterator[Path]:
     finally:
         if part.is_dir():
             shutil.rmtree(part)
-        elif part.exists():
+        with suppress(OSError):
             part.unlink()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import click
@@ -20,6 +21,7 @@ from gitexp.repo import Repo
 from gitexp.store.index import Index
 
 _SHOWN = 50  # of what could not be read
+Find = Callable[[Path, Progress], Iterable[Found]]
 Search = Callable[[Repo, record.Known, Progress], Iterable[Found]]
 
 
@@ -148,9 +150,7 @@ def wandb_command(folder: Path, dry_run: bool) -> None:
     """
     from gitexp.formats.trackers import wandb
 
-    _import(
-        lambda repo, known, progress: wandb.find(folder, progress), dry_run, f"{folder} has no runs"
-    )
+    _import_from(wandb.find, folder, dry_run)
 
 
 @import_command.command("tensorboard", short_help="Event files of TensorBoard.")
@@ -168,26 +168,18 @@ def tensorboard_command(folder: Path, dry_run: bool) -> None:
     """
     from gitexp.formats.trackers import tensorboard
 
-    _import(
-        lambda repo, known, progress: tensorboard.find(folder, progress),
-        dry_run,
-        f"{folder} has no runs",
-    )
+    _import_from(tensorboard.find, folder, dry_run)
 
 
 def _tracker_command(name: str, tool: Tool) -> click.Command:
     """Return the command of a tool of the table."""
 
     def read(place: Path, dry_run: bool) -> None:
-        _import(
-            lambda repo, known, progress: tools.find(name, place, progress),
-            dry_run,
-            f"{place} has no runs",
-        )
+        _import_from(partial(tools.find, name), place, dry_run)
 
     read.__doc__ = f"""{tool.title} become experiments; PATH is {tool.where}, or one file of it.
 
-    The tool need not be installed.
+    The tool {"has to" if tool.needed else "need not"} be installed.
 
     \b
     Example:
@@ -199,6 +191,11 @@ def _tracker_command(name: str, tool: Tool) -> click.Command:
 
 for _name, _tool in tools.TOOLS.items():
     import_command.add_command(_tracker_command(_name, _tool))
+
+
+def _import_from(find: Find, place: Path, dry_run: bool) -> None:
+    """Import the runs that a tool left at a place."""
+    _import(lambda repo, known, progress: find(place, progress), dry_run, f"{place} has no runs")
 
 
 def _import(search: Search, dry_run: bool, nothing: str) -> None:

@@ -1,4 +1,5 @@
-"""``gitexp keep``, ``discard``, ``tree`` and ``book``: what was tried, why, and what came of it."""
+"""What was tried, why, and what came of it: ``gitexp tried``, ``keep``, ``discard``, ``tree`` and
+``book``."""
 
 from __future__ import annotations
 
@@ -7,21 +8,32 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import click
 
 from gitexp.cli import output, pager
-from gitexp.cli.declare import FILE, argument, option
+from gitexp.cli.declare import FILE, POSITIVE, argument, option
 from gitexp.cli.files import write_file
 from gitexp.cli.markdown import escaped, keep_block
-from gitexp.cli.opened import everybody_option, metric_option, opened, where_option
-from gitexp.compare import lineage
+from gitexp.cli.opened import (
+    Selection,
+    asked_for,
+    everybody_option,
+    metric_option,
+    opened,
+    where_option,
+)
+from gitexp.cli.options import param_option
+from gitexp.compare import lineage, tried
 from gitexp.compare.lineage import Step
+from gitexp.compare.tried import Match
+from gitexp.formats import params
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import one_line, own_subject
-from gitexp.repo import Repo
+from gitexp.repo import Repo, snapshot
 from gitexp.store import notes, query, reference, result_paths
 
 _PICTURE = re.compile(r"(.*?)(?:/(\d+))?\.(?:png|jpe?g|gif|svg|webp)", re.IGNORECASE)
@@ -29,6 +41,61 @@ _MOST = 4  # pictures of one experiment
 _REFS = argument("REF...", "refs")
 _BECAUSE = option("--because TEXT", "The reason, in any words.")
 _METRIC = metric_option("The metric to follow (default: what most of them have).")
+
+
+@click.command("tried")
+@option("--like REF", "Look for what is like this experiment, instead of the work tree as it is.")
+@param_option("A param of the run that you have in mind.")
+@option("--because TEXT", "Its reason.")
+@option("-n, --limit", "How many.", type=POSITIVE, default=5)
+@output.output_options
+@pager.paged
+def tried_command(
+    like: str | None, given: dict[str, Any], because: str | None, limit: int, form: str | None
+) -> None:
+    """Show what was tried already: earlier experiments that are most like the work tree as it is.
+
+    They are compared by the lines and functions that they changed, their params and their reasons.
+    gitexp run asks the same, and says so where something almost equal was discarded.
+
+    \b
+    Examples:
+      gitexp tried -p lr=0.1
+      gitexp tried --like exp-7
+    """
+    if like and (given or because):
+        raise UsageError("--like takes the params and the reason of that experiment; leave one out")
+    repo, settings, index = opened()
+    if like:
+        found = tried.like(index, reference.resolve(index, like, settings), limit)
+    else:
+        tree = snapshot.on_disk(repo, settings).tree
+        found = tried.like_tree(index, tree, params.flatten(given), because, limit)
+    if form:
+        headers = ("likeness", "name", "verdict", "verdict_because", "because", "metrics")
+        output.print_records(form, headers, [_tried(match) for match in found])
+        return
+    if not found:
+        output.say("nothing like it was tried")
+    rows = [
+        [f"{100 * likeness:.0f} %", item.name, output.clean(_told(item))]
+        for item, likeness in found
+    ]
+    output.print_table(["", "", ""], rows, [True, False, False])
+
+
+def _tried(match: Match) -> list[Any]:
+    """Return likeness, name, verdict, its reason, the run's own reason and metrics."""
+    item = match.experiment
+    why = item.judged.get("because")
+    return [round(match.likeness, 3), item.name, item.verdict, why, item.because, item.metrics]
+
+
+def _told(item: Experiment) -> str:
+    """Return what people said of an experiment, and its first metrics."""
+    why = f"“{item.because}”" if item.because else own_subject(item)
+    said = [output.values(item.metrics, 2), output.verdict(item) or "", why]
+    return one_line(" · ".join(filter(None, said)))
 
 
 @click.command("keep")
@@ -205,8 +272,7 @@ def _days(steps: Sequence[Step], metric: str | None, file: Path | None) -> Itera
 def _steps(metric: str | None, where: str | None, everybody: bool) -> tuple[list[Step], str | None]:
     """Return the steps of the experiments that are asked for, and the metric to follow."""
     repo, settings, index = opened()
-    condition = query.where(index, where)
-    condition = condition.within(query.ONCE) if everybody else condition
+    condition, _, _ = asked_for(index, settings, Selection((), where, everybody=everybody))
     found = index.select(*condition, everybody=everybody)
     if not found:
         output.say("no experiment fits; to see them all: gitexp list --all-verdicts")

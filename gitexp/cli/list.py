@@ -15,8 +15,8 @@ from typing import Any
 import click
 
 from gitexp.cli import output, pager
-from gitexp.cli.declare import POSITIVE, option
-from gitexp.cli.opened import Selection, among, opened, selection
+from gitexp.cli.declare import option
+from gitexp.cli.opened import Selection, asked_for, opened, selection
 from gitexp.cli.table import NAMED, WIDEST, Column, flat, headers_of, print_columns, texts
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import portable, some, written
@@ -84,7 +84,7 @@ class Table:
 
 @click.command("list")
 @selection
-@option("-n, --limit N", "At most N of them.", type=POSITIVE)
+@option("-n, --limit N", "At most N of them.")
 @option("-c, --columns KEY,...", "Show the name and these columns.", "names")
 @option("--all-columns", "Show every column, however wide.")
 @option(
@@ -99,16 +99,7 @@ class Table:
 @option("--all-resumed", "Include those that a later run resumed.")
 @output.output_options
 @pager.paged
-def list_command(
-    asked: Selection,
-    limit: int | None,
-    names: str | None,
-    all_columns: bool,
-    only_varying: bool | None,
-    group_by: str | None,
-    form: str | None,
-    **verdicts: bool,
-) -> None:
+def list_command(asked: Selection, **how: Any) -> None:
     """List experiments, newest first.
 
     Active and dead runs (status running, dead) stand above them, unless REF, --where, --discarded
@@ -140,11 +131,25 @@ def list_command(
       gitexp list --group-by model.depth,lr --sort rmse
       gitexp list --columns started,rmse,lr --csv > experiments.csv
     """
+    _list(asked, **how)
+
+
+def _list(
+    asked: Selection,
+    limit: int | None,
+    names: str | None,
+    all_columns: bool,
+    only_varying: bool | None,
+    group_by: str | None,
+    form: str | None,
+    **verdicts: bool,
+) -> None:
     repo, settings, index = opened()
     runs = _runs(repo)
     condition, everybody, left = _condition(index, settings, asked, verdicts)
     keys = query.sort(index, asked.sort, settings.metrics)
     narrowed = bool(asked.refs) or asked.where is not None or verdicts["discarded"]
+    runs = [] if narrowed else runs
     chosen = [query.find_key(index, name) for name in query.split(names)]
     if group_by is not None:
         from gitexp.cli import groups
@@ -154,35 +159,30 @@ def list_command(
         groups.show(found, by, keys, limit, chosen, all_columns, form)
         return
     order = query.order(keys)
-    values = [*condition.values, *order.values]
-    what = condition.text, values, order.text, limit, everybody
+    what = condition.text, [*condition.values, *order.values], order.text, limit, everybody
     if form == "json":
-        found = [*([] if narrowed else runs), *index.select(*what)][:limit]
-        named = [*zip(["name", *headers_of(chosen)], [query.attribute("name"), *chosen])]
-        output.print_json(
-            [{name: portable(key.of(item)) for name, key in named} for item in found]
-            if chosen
-            else [*map(record, found)]
-        )
+        _print_json([*runs, *index.select(*what)][:limit], chosen)
         return
     pinned = [key for key, _ in keys]
     wanted = {*_USUAL, *(key.name for key in (*chosen, *pinned))}
     facts = [name for name in columns.FACTS if all_columns or form == "csv" or name in wanted]
-    table = Table([] if narrowed else runs, index.columns(facts, *what), limit)
+    table = Table(runs, index.columns(facts, *what), limit)
     if form == "csv":
         _print_csv(table, chosen)
     elif not table.size:
         output.say(_nothing(index, narrowed or left > 0, everybody))
     else:
         varying = sys.stdout.isatty() and form is None if only_varying is None else only_varying
-        hidden = None
-        if chosen:
-            shown = list(dict.fromkeys([query.attribute("name"), *chosen]))
+        shown = (
+            [query.attribute("name"), *chosen] if chosen else [*_usual(table, all_columns), *pinned]
+        )
+        shown, hidden = [*dict.fromkeys(shown)], None
+        if varying and not chosen and not all_columns:
+            shown, hidden = _only_varying(table, shown, pinned)
+        if form == "md":
+            _print_markdown(table, shown)
         else:
-            shown = list(dict.fromkeys([*_usual(table, all_columns), *pinned]))
-            if varying and not all_columns:
-                shown, hidden = _only_varying(table, shown, pinned)
-        _print_table(table, shown, pinned, all_columns, form, hidden)
+            _print_table(table, shown, pinned, all_columns, hidden)
 
 
 def _condition(
@@ -190,22 +190,11 @@ def _condition(
 ) -> tuple[Sql, bool, int]:
     """Return the condition for what was asked for, whether it looks at everybody's, and how many
     that were discarded or resumed it leaves out; say on stderr what it leaves out."""
-    refs, project, everybody = asked.refs, index.repo.project, asked.everybody
-    condition = query.where(index, asked.where)
-    if refs:
-        condition, _ = among(index, settings, condition, refs)
-        everybody = True
-    elif everybody:
-        condition = condition.within(query.ONCE)
-    if project and not everybody:
-        condition, others = query.of_project(index, condition, project)
-        if others:
-            said = f"{output.counted(others, 'experiment')} of other projects left out (--all)"
-            output.say(said)
+    condition, everybody, names = asked_for(index, settings, asked)
     judged = resumed = 0
-    if not refs and not verdicts["all_verdicts"]:
+    if not names and not verdicts["all_verdicts"]:
         condition, judged = query.judged(index, condition, verdicts["discarded"], everybody)
-    if not refs and not verdicts["all_resumed"]:
+    if not names and not verdicts["all_resumed"]:
         condition, resumed = query.current(index, condition, everybody)
     for count, what, called in (
         (judged, "discarded", "--all-verdicts"),
@@ -234,12 +223,8 @@ def _runs(repo: Repo) -> list[Experiment]:
 def record(experiment: Experiment) -> dict[str, Any]:
     """Return what programs get to know of an experiment."""
     facts = {name: portable(query.attribute(name).of(experiment)) for name in query.ATTRIBUTES}
-    return {
-        **facts,
-        "parent": experiment.parent,
-        "params": dict(experiment.params),
-        "metrics": dict(experiment.metrics),
-    }
+    values = {"params": dict(experiment.params), "metrics": dict(experiment.metrics)}
+    return {**facts, "parent": experiment.parent, **values}
 
 
 def _texts(table: Table, key: Key, now: datetime) -> list[str]:
@@ -300,19 +285,15 @@ def _only_varying(
 # -- printing --------------------------------------------------------------------------------------
 
 
+def _print_markdown(table: Table, keys: Sequence[Key]) -> None:
+    cells = [[output.clean(output.exact(flat(item))) for item in table.of(key)] for key in keys]
+    output.print_records("md", headers_of(keys), [*zip(*cells)])
+
+
 def _print_table(
-    table: Table,
-    keys: Sequence[Key],
-    pinned: Sequence[Key],
-    whole: bool,
-    form: str | None,
-    hidden: str | None,
+    table: Table, keys: Sequence[Key], pinned: Sequence[Key], whole: bool, hidden: str | None
 ) -> None:
     headers = headers_of(keys)
-    if form == "md":
-        cells = [[output.clean(output.exact(flat(item))) for item in table.of(key)] for key in keys]
-        output.print_records(form, headers, [*zip(*cells)])
-        return
     now = datetime.now(timezone.utc)
     columns = []
     for key, header in zip(keys, headers):
@@ -322,6 +303,15 @@ def _print_table(
     print_columns(
         columns, [headers[keys.index(key)] for key in pinned if key in keys], whole, hidden
     )
+
+
+def _print_json(found: Sequence[Experiment], chosen: Sequence[Key]) -> None:
+    if not chosen:
+        output.print_json([*map(record, found)])
+        return
+    keys = [query.attribute("name"), *chosen]
+    named = [*zip(["name", *headers_of(chosen)], keys)]
+    output.print_json([{name: portable(key.of(item)) for name, key in named} for item in found])
 
 
 def _print_csv(table: Table, chosen: Sequence[Key]) -> None:

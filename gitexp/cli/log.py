@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from gitexp.cli import completion, output
 from gitexp.cli import options as shared
-from gitexp.cli.declare import PATH, option
+from gitexp.cli import output
+from gitexp.cli.declare import PATH, gathered, option
 from gitexp.formats import metrics, params, settings
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import STATUSES, MetricPoint
@@ -22,17 +22,12 @@ from gitexp.store import names, result_paths
 
 @click.command("log")
 @shared.params_options("A param; dots nest, values are typed as in YAML (1e-3, true, [1, 2]).")
-@option(
-    "-M, --metric K=V[@STEP]...",
-    "A metric, nan and inf included.",
-    "measured",
-    complete=completion.given_metrics,
-)
+@option("-M, --metric K=V[@STEP]...", "A metric, nan and inf included.", "measured")
 @option(
     "--metrics-file FILE...", "Metrics from CSV (Name,Value,Timestamp,Step) or JSON.", type=PATH
 )
 @option("-m, --message TEXT", "The subject (default: the name, metrics and params).", "title")
-@shared.recording_options
+@gathered(Details, "details", shared.recording_options)
 @option("--artifact PATH...", "A file to keep, even if git ignores it.", "artifacts", type=PATH)
 @option("--status", "How the run ended.", type=click.Choice(STATUSES), default="finished")
 @option("--dry-run", "Print what would be committed, and what would be left out and why.")
@@ -80,10 +75,8 @@ def log_command(
         repo, entry, details, known=known, status=status, talk=shared.talk()
     )
     shared.report(recorded, shot)
-    for name, called in (
-        (result_paths.PARAMS, "--params-file"),
-        (result_paths.METRICS, "--metrics-file"),
-    ):
+    options = {result_paths.PARAMS: "--params-file", result_paths.METRICS: "--metrics-file"}
+    for name, called in options.items():
         path = repo.project + name
         if path not in recorded.experiment.files.values():
             what = "is yours and stays as it is; to record what it says"
@@ -108,18 +101,12 @@ def parse_metric(text: str) -> MetricPoint:
 def _show_plan(repo: Repo, known: settings.Settings, entry: log.Entry) -> None:
     with log.taken(repo, known, entry) as (shot, places):
         click.echo("would record:")
-        for kind, paths in (
-            ("changed", shot.changed),
-            ("untracked", shot.taken),
-            ("artifact", tuple(sorted(entry.artifacts))),
-            ("to DVC", tuple(sorted(entry.large))),
-        ):
+        given = {"artifact": sorted(entry.artifacts), "to DVC": sorted(entry.large)}
+        for kind, paths in {"changed": shot.changed, "untracked": shot.taken, **given}.items():
             for path in paths:
                 click.echo(f"  {kind:<10} {output.clean(path)}")
-        for path, content in (
-            (places.params, params.dump(entry.params)),
-            (places.metrics, entry.metrics),
-        ):
+        results = {places.params: params.dump(entry.params), places.metrics: entry.metrics}
+        for path, content in results.items():
             click.echo(f"  {'result':<10} {path}")
             for line in content.decode().splitlines()[:20]:
                 click.echo(f"             {output.clean(line)}")

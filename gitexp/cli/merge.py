@@ -12,7 +12,7 @@ import click
 from gitexp.cli import options as shared
 from gitexp.cli import output
 from gitexp.cli.declare import argument, option
-from gitexp.cli.opened import metric_option, opened
+from gitexp.cli.opened import in_reach, metric_option, opened
 from gitexp.cli.prove import YES, agreed
 from gitexp.compare import lineage, merge
 from gitexp.formats import metrics, params
@@ -20,6 +20,7 @@ from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.store import query, reference
 from gitexp.store.index import Index
+from gitexp.store.query import Sql
 
 if TYPE_CHECKING:
     from gitexp.compare.judge import Trusted
@@ -61,8 +62,9 @@ def merge_command(
     _, settings, index = opened()
     if all_kept == bool(refs) or (refs and len(refs) < 2):
         raise UsageError("name two experiments or more, or use --all-kept")
+    kept = Sql("tag.verdict = 'kept'")
     found = (
-        index.select("tag.verdict = 'kept'")
+        index.select(*in_reach(index, kept))
         if all_kept
         else reference.resolve_many(index, refs, settings)
     )
@@ -109,6 +111,8 @@ class _Tried:
         return done.experiment
 
     def _judged(self, item: Experiment) -> dict[str, float]:
+        """Return what the judge says of a merge, as ``judged.NAME``; nothing where it does not
+        count."""
         if self.by is None:
             return {}
         found = shared.judged(self.index.repo, item, self.judge, self.by)

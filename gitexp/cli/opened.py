@@ -3,17 +3,16 @@ experiments."""
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import click
 
 from gitexp.cli import completion, output
-from gitexp.cli.declare import Command, argument, option, together
+from gitexp.cli.declare import Command, argument, gathered, option, together
 from gitexp.formats import settings
-from gitexp.formats.errors import NotFoundError, UsageError
+from gitexp.formats.errors import NotFoundError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
@@ -27,35 +26,33 @@ _WORTH_TELLING = 2_000  # experiments that take some tenths of a second to index
 fetch_option = option("--fetch", "First fetch tags and history, which CI checkouts lack.")
 
 
-def where_option(function: Command) -> Command:
-    """Give a command ``--where``, and ``--only-with``, which says the same in fewer words; it gets
-    both as ``where``."""
+def _with_only(context: click.Context, _: click.Parameter, where: str | None) -> str | None:
+    """Return ``--where`` with what ``--only-with`` says, which is read before it."""
+    names = query.split(context.params.pop("only_with", None))
+    if names:  # what is wrong is to be said of what was typed
+        index = opened()[2]
+        query.where(index, where)
+        for name in names:
+            query.find_key(index, name)
+    having = ["not '{}' is missing".format(name.replace("'", "''")) for name in names]
+    conditions = [*having, f"({where})"] if where and where.strip() and having else having
+    return " and ".join(conditions) or where
 
-    @functools.wraps(function)
-    def joined(*args: Any, where: str | None, only_with: str | None, **rest: Any) -> Any:
-        names = [name.replace("'", "''") for name in query.split(only_with)]
-        having = [f"not '{name}' is missing" for name in names]
-        conditions = [*having, f"({where})"] if where and where.strip() and having else having
-        try:
-            return function(*args, where=" and ".join(conditions) or where, **rest)
-        except UsageError:
-            if having:  # what is wrong is to be said of what was typed
-                index = opened()[2]
-                query.where(index, where)
-                for name in query.split(only_with):
-                    query.find_key(index, name)
-            raise
 
-    only_with = option(
-        "--only-with KEY,...",
-        "Only experiments that have these: metrics (any), params (any), rmse.",
-    )
-    condition = option(
+# a command gets both as ``where``; the second says the same as the first in fewer words
+where_option = together(
+    option(
         "-w, --where CONDITION",
         "Only experiments that match; see gitexp list --help.",
-        complete=completion.keys,
-    )
-    return together(condition, only_with)(cast(Command, joined))
+        shell_complete=completion.keys,
+        callback=_with_only,
+    ),
+    option(
+        "--only-with KEY,...",
+        "Only experiments that have these: metrics (any), params (any), rmse.",
+        is_eager=True,
+    ),
+)
 
 
 def metric_option(text: str, required: bool = False) -> Callable[[Command], Command]:
@@ -79,23 +76,15 @@ class Selection(NamedTuple):
     everybody: bool = False
 
 
-def selection(function: Command) -> Command:
-    """Give a command REF..., ``--where``, ``--sort`` and ``--all``; it gets them as ``asked``."""
-
-    @functools.wraps(function)
-    def joined(
-        *args: Any,
-        refs: Sequence[str],
-        where: str | None,
-        sort: str | None,
-        everybody: bool,
-        **rest: Any,
-    ) -> Any:
-        return function(*args, asked=Selection(refs, where, sort, everybody), **rest)
-
-    by = option("-s, --sort KEY[:asc|desc],...", "Sort by these; a metric sorts best first.")
-    declared = together(argument("[REF]...", "refs"), where_option, by, everybody_option)
-    return declared(cast(Command, joined))
+# a command gets REF..., ``--where``, ``--sort`` and ``--all`` as ``asked``
+selection = gathered(
+    Selection,
+    "asked",
+    argument("[REF]...", "refs"),
+    where_option,
+    option("-s, --sort KEY[:asc|desc],...", "Sort by these; a metric sorts best first."),
+    everybody_option,
+)
 
 
 def opened(fetch: bool = False) -> tuple[Repo, Settings, Index]:
@@ -109,13 +98,26 @@ def opened(fetch: bool = False) -> tuple[Repo, Settings, Index]:
     return repo, settings.load(repo.root, repo.project), Index(repo, _progress)
 
 
-def among(
-    index: Index, settings: Settings, condition: Sql, refs: Sequence[str]
-) -> tuple[Sql, list[str]]:
-    """Return a condition that holds only for the experiments that are named, and their names."""
-    names = [experiment.name for experiment in reference.resolve_many(index, refs, settings)]
-    named = "({}) AND ref.name IN (SELECT value FROM json_each(?))"
-    return condition.within(named, output.exact(names)), names
+def asked_for(index: Index, settings: Settings, asked: Selection) -> tuple[Sql, bool, list[str]]:
+    """Return the condition for what a command is about, whether it looks at everybody's
+    experiments, and the names of those that were named; without names see ``in_reach``."""
+    condition = query.where(index, asked.where)
+    if asked.refs:
+        names = [one.name for one in reference.resolve_many(index, asked.refs, settings)]
+        named = "({}) AND ref.name IN (SELECT value FROM json_each(?))"
+        return condition.within(named, output.exact(names)), True, names
+    return in_reach(index, condition, asked.everybody), asked.everybody, []
+
+
+def in_reach(index: Index, condition: Sql, everybody: bool = False) -> Sql:
+    """Return a condition for what a command looks at that is given no names, see
+    ``query.in_reach``; say on stderr what other projects have."""
+    condition, others = query.in_reach(index, condition, everybody)
+    if others:
+        widens = "everybody" in click.get_current_context().params
+        way = "--all" if widens else "called at the top of the repository, it takes them"
+        output.say(f"{output.counted(others, 'experiment')} of other projects left out ({way})")
+    return condition
 
 
 def chosen(
@@ -129,22 +131,15 @@ def chosen(
     Raises:
         NotFoundError: there is none.
     """
-    refs, where, sort, everybody = asked
-    condition = query.where(index, where)
-    if refs:
-        condition, names = among(index, settings, condition, refs)
-    elif current:
+    condition, everybody, names = asked_for(index, settings, asked)
+    if current and not names:
         condition, _ = query.current(index, condition, everybody)
-    order = query.order(query.sort(index, sort, settings.metrics))
-    found = index.select(
-        condition.text,
-        [*condition.values, *order.values],
-        order.text,
-        everybody=everybody or bool(refs),
-    )
+    order = query.order(query.sort(index, asked.sort, settings.metrics))
+    values = [*condition.values, *order.values]
+    found = index.select(condition.text, values, order.text, everybody=everybody)
     if not found:
         raise NotFoundError("no experiment fits; to see what there is: gitexp list")
-    if refs and not sort:
+    if names and not asked.sort:
         found.sort(key=lambda item: names.index(item.name))
     return found
 
@@ -152,8 +147,5 @@ def chosen(
 def _progress(done: int, total: int) -> None:
     terminal = sys.__stderr__  # now, where talk for people waits for the pager
     if total >= _WORTH_TELLING and terminal and terminal.isatty():
-        click.echo(
-            f"\rindexing {done:,} of {total:,} experiments" if done < total else "\r\x1b[K",
-            terminal,
-            nl=False,
-        )
+        said = f"\rindexing {done:,} of {total:,} experiments" if done < total else "\r\x1b[K"
+        click.echo(said, terminal, nl=False)

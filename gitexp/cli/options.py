@@ -3,14 +3,13 @@ data, and help in sections."""
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitexp.cli import completion, output
+from gitexp.cli import output
 from gitexp.cli.declare import PATH, Command, option, together
 from gitexp.formats.errors import UsageError
 from gitexp.formats.message import some
@@ -25,7 +24,8 @@ if TYPE_CHECKING:
     from gitexp.store.record import Recorded
 
 
-_RECORDING = together(
+# what a ``Details`` has, beside ``--message``
+recording_options = together(
     option("--note TEXT", "More text, the body of the commit message.", default=""),
     option("--because TEXT", "Why it is tried: list, show, tree and book tell it."),
     option("-l, --label WORD...", "A label.", "labels"),
@@ -47,18 +47,6 @@ _RECORDING = together(
 )
 
 
-def recording_options(function: Command) -> Command:
-    """Give a command, beside ``--message``, these options; it gets all of it as ``details``."""
-    from gitexp.runs.details import Details
-
-    @functools.wraps(function)
-    def taking(**given: Any) -> Any:
-        said = {name: given.pop(name) for name in Details._fields}
-        return function(details=Details(**said), **given)
-
-    return _RECORDING(cast(Command, taking))
-
-
 def param_option(text: str) -> Callable[[Command], Command]:
     """Give a command ``--param``, with this help; it gets ``given``, nested as the names say."""
 
@@ -67,8 +55,7 @@ def param_option(text: str) -> Callable[[Command], Command]:
 
         return params.nest(map(params.parse_assignment, given))
 
-    how: Any = {"callback": nested, "complete": completion.given_params}
-    return option("-p, --param K=V...", text, "given", **how)
+    return option("-p, --param K=V...", text, "given", callback=nested)
 
 
 def params_options(text: str) -> Callable[[Command], Command]:
@@ -87,7 +74,9 @@ def judge_options(function: Command) -> Command:
     """Give a command ``--judge`` and ``--trusted``."""
     judge = "Let this give the score, with the files of --trusted and the experiment's outputs."
     by = "The commit whose judge, data and setting 'protect' count: a branch, tag or commit."
-    return together(option("--judge COMMAND", judge), option("--trusted REF", by))(function)
+    return together(
+        option("--judge COMMAND", judge), option("--trusted REF", by, shell_complete=None)
+    )(function)
 
 
 def known_direction(metric: str, settings: Mapping[str, str]) -> str:
@@ -131,11 +120,9 @@ def judged(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> Sc
         output.say(f"not for the judge, since it is code: {some(found.left_out)}")
     why = judge.told(item, found)
     values = (f"{name}={value:.6g}" for name, value in found.metrics.items())
-    said = (
-        f"score of {item.name}: {', '.join(values)}"
-        if command
-        else f"{item.name}: protected files are as in {by.shown}"
-    )
+    said = f"score of {item.name}: {', '.join(values)}"
+    if not command:
+        said = f"{item.name}: protected files are as in {by.shown}"
     output.say(why or said)
     return found
 
@@ -152,7 +139,7 @@ def report(recorded: Recorded, shot: Snapshot) -> None:
         output.say(f"left out: {some(paths, 8)} ({why})")
     if any(not why.startswith(("a submodule", "a git repository", "kept by DVC")) for why in left):
         output.say(
-            "to include such files anyway: git add them, or name them in the setting 'include'"
+            "to include such files anyway, git add them, or name them in the setting 'include'"
             " ([tool.gitexp])"
         )
     for warning in recorded.warnings:
@@ -179,11 +166,8 @@ def talk() -> Talk:
 
 def _ask(found: Sequence[Stale]) -> bool:
     output.say(f"changed since the last dvc commit: {listed(item.path for item in found)}")
-    said = click.confirm(
-        "Run `dvc commit` for changed data before each recording? (asked once)",
-        default=True,
-        err=True,
-    )
+    question = "Run `dvc commit` for changed data before each recording? (asked once)"
+    said = click.confirm(question, default=True, err=True)
     output.say(
         "kept for this clone; to say it for everybody, or otherwise: dvc_commit ="
         f" {'true' if said else 'false'} in .gitexp.toml"

@@ -88,11 +88,8 @@ class Progress:
 
 def styled(text: str, **style: Any) -> str:
     """Return text in colour where stdout is a terminal and NO_COLOR is not set."""
-    return (
-        click.style(text, **style)
-        if sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        else text
-    )
+    plain = not sys.stdout.isatty() or os.environ.get("NO_COLOR")
+    return text if plain else click.style(text, **style)
 
 
 # beyond those that JSON itself escapes
@@ -225,9 +222,9 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns
 
 
-def number(value: Any, digits: int = _DIGITS) -> str:
+def number(value: Any) -> str:
     """Return a value for people: five significant digits."""
-    return f"{value:.{digits}g}" if isinstance(value, float) else clean(exact(value))
+    return f"{value:.{_DIGITS}g}" if isinstance(value, float) else clean(exact(value))
 
 
 def numbers(values: Sequence[Any]) -> list[str]:
@@ -269,11 +266,9 @@ def exact(value: Any) -> str:
 def clean(text: str) -> str:
     """Return text without control characters, which a repository of somebody else's may hold to
     write over the screen."""
-    return (
-        text
-        if text.isprintable()
-        else "".join(char if char.isprintable() else " " for char in text)
-    )
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def counted(number: int, what: str) -> str:

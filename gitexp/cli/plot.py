@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, groupby
+from itertools import chain, groupby, starmap
 from operator import itemgetter
 from string import ascii_letters
 
@@ -61,17 +61,14 @@ def lines(
         for axis in (0, 1)
     )
     (left, right), (low, high) = (min(xs), max(xs)), (min(ys), max(ys))
+
+    def dot(x: float, y: float) -> tuple[int, int]:
+        return _scaled(x, left, right, columns * 2), _scaled(y, low, high, rows * 4)
+
     cells: dict[tuple[int, int], tuple[int, str]] = {}
     letters: dict[tuple[int, int], tuple[str, str]] = {}
     for (name, parts), mark in zip(whole.items(), marks(curves)):
-        scaled = [
-            [
-                (_scaled(x, left, right, columns * 2), _scaled(y, low, high, rows * 4))
-                for x, y in part
-            ]
-            for part in parts
-        ]
-        for x, y in chain.from_iterable(map(_joined, scaled)):
+        for x, y in chain.from_iterable(_joined([*starmap(dot, part)]) for part in parts):
             at = (x // 2, rows - 1 - y // 4)
             cells[at] = (cells.get(at, (0, ""))[0] | _DOTS[x % 2][3 - y % 4], name)
         if parts and len(curves) > 1:
@@ -82,10 +79,8 @@ def lines(
     drawn |= letters
     for row in range(rows):
         label = high if row == 0 else low if row == rows - 1 else None
-        yield (
-            "" if label is None else f"{label:.5g}",
-            [drawn.get((x, row), (" ", None)) for x in range(columns)],
-        )
+        text = "" if label is None else f"{label:.5g}"
+        yield text, [drawn.get((x, row), (" ", None)) for x in range(columns)]
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
@@ -113,11 +108,9 @@ def _extremes(points: Sequence[Point]) -> list[Point]:
 
 
 def _scaled(value: float, low: float, high: float, size: int) -> int:
-    return (
-        round((value / 2 - low / 2) / (high / 2 - low / 2) * (size - 1))
-        if high > low
-        else (size - 1) // 2
-    )
+    if high <= low:
+        return (size - 1) // 2
+    return round((value / 2 - low / 2) / (high / 2 - low / 2) * (size - 1))
 
 
 def _joined(points: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:

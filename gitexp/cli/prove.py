@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gitexp.cli import completion, output
+from gitexp.cli import output
 from gitexp.cli.declare import NUMBER, POSITIVE, argument, option
 from gitexp.cli.opened import Selection, chosen, metric_option, opened, where_option
 from gitexp.cli.options import confirmed
@@ -22,41 +23,32 @@ from gitexp.formats import environment
 from gitexp.formats.errors import CannotRunError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, content
-from gitexp.store import conditions, reference, result_paths
-from gitexp.store import record as store
+from gitexp.store import conditions, connectivity, query, reference, result_paths
 
 YES = option("-y, --yes", "Run the recorded command without asking.")
 
 
 @click.command("reproduce")
 @argument("REF")
-@option(
-    "-t, --tolerance METRIC=AMOUNT...",
-    "How far a metric may be off: rmse=1e-6, rmse=1%, 1%.",
-    "tolerances",
-)
+@option("-t, --tolerance METRIC=AMOUNT...", "How far a metric may be off: rmse=1e-6, rmse=1%, 1%.")
 @option(
     "--env",
     "The environment to run in.",
     type=click.Choice(reproducing.ENVIRONMENTS),
     default="current",
 )
-@option(
-    "--input PATH...", "Copy in a file that the command reads and that was not declared.", "inputs"
-)
+@option("--input PATH...", "Copy in a file that the command reads and that was not declared.")
 @option("--record", "Record the new run as an experiment that says what it reproduces.")
 @option("--keep", "Keep the work tree of the run.")
 @YES
 @output.output_options
 def reproduce_command(
     ref: str,
-    tolerances: tuple[str, ...],
-    env: str,
-    inputs: tuple[str, ...],
-    record: bool,
-    keep: bool,
+    tolerance: Sequence[str],
+    input: Sequence[str],
     yes: bool,
     form: str | None,
+    **how: Any,
 ) -> int:
     """Run an experiment's command again, in a separate work tree at its commit, and compare every
     metric.
@@ -71,13 +63,12 @@ def reproduce_command(
     """
     repo, known, index = opened()
     experiment = reference.resolve(index, ref, known)
-    parsed = dict(reproducing.parse_tolerance(text) for text in tolerances)
-    brought = [*conditions.hash_inputs(repo.root, inputs)]
+    parsed = dict(reproducing.parse_tolerance(text) for text in tolerance)
+    brought = [*conditions.hash_inputs(repo.root, input)]
     agreed(repo, experiment, yes)
     verdict = reproducing.reproduce(
-        repo, experiment, parsed, env=env, record=record, keep=keep, brought=brought,
-        shown=sys.stderr, told=output.say,
-    )  # fmt: skip
+        repo, experiment, parsed, brought=brought, shown=sys.stderr, told=output.say, **how
+    )
     _show_verdict(experiment, verdict, form)
     return 0 if verdict.same else 1
 
@@ -115,15 +106,10 @@ def verify_command(
     if (refs and everything) or not (refs or everything or where):
         raise UsageError("name experiments to check, or use --where or --all")
     repo, known, index = opened()
-    named = {item.tag: item for item in index.select(everybody=True)[::-1]} if everything else {}
-    # by the user's own names, where there are
-    named.update({item.tag: item for item in index.select()} if everything else {})
-    experiments = (
-        [*named.values()][::-1] if everything else chosen(index, known, Selection(refs, where))
-    )
-    if everything and where:
-        fitting = {item.id for item in chosen(index, known, Selection((), where, everybody=True))}
-        experiments = [item for item in experiments if item.id in fitting]
+    if refs or where:
+        experiments = chosen(index, known, Selection(refs, where, everybody=everything))
+    else:
+        experiments = index.select(*query.EVERYTHING.within(query.ONCE), everybody=True)
     checked = list(verifying.verify(repo, experiments, allowed_signers))
     bad = (BAD, UNSIGNED) if signed else (BAD,)
     failed = [item for item in checked if item.problems or item.signature in bad]
@@ -141,11 +127,11 @@ def verify_command(
 
 
 @click.command("bisect")
-@argument("GOOD", complete=completion.refs)
-@argument("BAD", complete=completion.refs)
+@argument("GOOD")
+@argument("BAD")
 @metric_option("The metric that got worse.", required=True)
-@option("--max N", "Values up to N are good.", "most", type=NUMBER)
-@option("--min N", "Values from N on are good.", "least", type=NUMBER)
+@option("--max N", "Values up to N are good.", "high", type=NUMBER)
+@option("--min N", "Values from N on are good.", "low", type=NUMBER)
 @option(
     "--repeats",
     "How many values to get for each commit; the median counts.",
@@ -154,13 +140,7 @@ def verify_command(
 )
 @YES
 def bisect_command(
-    good: str,
-    bad: str,
-    metric: str,
-    most: float | None,
-    least: float | None,
-    repeats: int,
-    yes: bool,
+    good: str, bad: str, metric: str, high: float | None, low: float | None, repeats: int, yes: bool
 ) -> int:
     """Find the commit between the experiments GOOD and BAD that made a metric worse.
 
@@ -171,7 +151,7 @@ def bisect_command(
     at a commit, its value is used; other commits are run, GOOD's first. One that cannot be run is
     skipped. The commit is printed with its diff.
     """
-    if most is None and least is None:
+    if high is None and low is None:
         raise UsageError(
             "say what is good: --max for a metric that should be low, --min for one that should be"
             " high"
@@ -179,7 +159,7 @@ def bisect_command(
     repo, known, index = opened()
     first, last = (reference.resolve(index, ref, known) for ref in (good, bad))
     agreed(repo, last, yes, "Run it at the commits in between?")
-    limit = bisecting.Limit(metric, most, least)
+    limit = bisecting.Limit(metric, high, low)
     commits = bisecting.bisect(
         index, limit, first, last, repeats=repeats, shown=sys.stderr,
         told=lambda step: output.say(_step(step, metric)),
@@ -187,7 +167,7 @@ def bisect_command(
     if len(commits) > 1:
         click.echo("one of these commits made it worse; none of them could be run:")
         for commit in commits:
-            title = store.full_message(repo, commit).partition("\n")[0]
+            title = connectivity.full_message(repo, commit).partition("\n")[0]
             click.echo(f"  {commit[:10]} {output.clean(title)}")
         return CannotRunError.exit_code
     output.say(f"the first commit with a bad {metric}:")
@@ -200,8 +180,8 @@ def bisect_command(
 
 
 @click.command("why")
-@argument("A", complete=completion.refs)
-@argument("B", complete=completion.refs)
+@argument("A")
+@argument("B")
 @metric_option("The metric; needed where A and B share more than one.")
 @option("--budget", "The most runs to start.", type=click.IntRange(2), default=10)
 @YES

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 import click
 
-from gitexp.cli import completion, output
+from gitexp.cli import output
 from gitexp.cli.declare import FILE, argument, option
 from gitexp.cli.files import write_file
 from gitexp.cli.markdown import escaped, measured, table, varying
@@ -34,11 +34,7 @@ _ROWS = 20  # of a Markdown report
 @option("--forest", "Also rank the params with a random forest (slow; needs scikit-learn).")
 @option("--open", "Open it in the browser.", "show")
 @option("--md", "Print a Markdown table instead, for a pull request.", "markdown")
-@option(
-    "--against REF",
-    "With --md: how far each metric is from this experiment's.",
-    complete=completion.refs,
-)
+@option("--against REF", "With --md: how far each metric is from this experiment's.")
 @fetch_option
 def report_command(
     asked: Selection,
@@ -95,7 +91,7 @@ def report_command(
 @argument("KIND", type=click.Choice(_KINDS))
 @selection
 @metric_option("The metric to draw.", required=True)
-@option("-x KEY", "The param or metric on the x axis of a scatter.", "x", complete=completion.keys)
+@option("-x KEY", "The param or metric on the x axis of a scatter.", "x")
 @option("--log", "Draw the metric on a logarithmic axis.")
 @option(
     "-o, --output",
@@ -158,7 +154,7 @@ def write_page(
 
     page.needs()
     text = page.render(data.collect(repo, settings, experiments, title, start, forest))
-    return write_file(path, text.encode())
+    return write_file(path, text.encode("utf-8", "replace"))
 
 
 def pair_address(a: Experiment, b: Experiment) -> str:

@@ -12,7 +12,7 @@ import click
 
 from gitexp.cli import completion, output
 from gitexp.cli import options as shared
-from gitexp.cli.declare import argument, option
+from gitexp.cli.declare import argument, gathered, option
 from gitexp.formats import environment, params, settings
 from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
@@ -22,9 +22,8 @@ from gitexp.runs import command as commands
 from gitexp.runs.details import Details
 from gitexp.runs.run import Run
 
-_UNSIGNED = (
-    73  # EX_CANTCREAT: the command did well, its experiment was to be signed, and is not in git
-)
+# EX_CANTCREAT: the command did well, its experiment was to be signed, and is not in git
+_UNSIGNED = 73
 
 
 @click.command(
@@ -42,11 +41,10 @@ _UNSIGNED = (
     "Take what the command's own parser arrives at, defaults included (default: yes).",
 )
 @option("-m, --message TEXT", "The subject.", "title")
-@shared.recording_options
+@gathered(Details, "details", shared.recording_options)
 @option(
     "--resume REF",
     "Go on with this experiment, or up to a step, exp-3@50: its params, curves, checkpoints.",
-    complete=completion.refs,
 )
 @option("--artifact GLOB...", "Files that the command writes, to keep even if git ignores them.")
 @option("--metrics-file GLOB...", "Files that the command writes, to read metrics from.")
@@ -65,25 +63,8 @@ _UNSIGNED = (
 )
 @shared.judge_options
 @option("--all-ranks", "Record each process that srun, mpirun or torchrun starts, not only rank 0.")
-@argument("COMMAND...", complete=completion.files, type=click.UNPROCESSED)
-def run_command(
-    given: dict[str, Any],
-    params_file: tuple[Path, ...],
-    artifact: tuple[str, ...],
-    metrics_file: tuple[str, ...],
-    stdout: bool | None,
-    from_args: bool,
-    parser_params: bool | None,
-    system_metrics: bool,
-    all_ranks: bool,
-    notify: tuple[str, ...],
-    notify_when: tuple[str, ...],
-    judge: str | None,
-    trusted: str | None,
-    command: tuple[str, ...],
-    details: Details,
-    resume: str | None,
-) -> int:
+@argument("COMMAND...", shell_complete=completion.files, type=click.UNPROCESSED)
+def run_command(all_ranks: bool, command: tuple[str, ...], **asked: Any) -> int:
     """Snapshot the work tree, run a command, and record it as an experiment, whatever its end.
 
     \b
@@ -99,20 +80,28 @@ def run_command(
     # srun starts one of us for each process of a training
     if not all_ranks and active.is_other_rank() and os.name == "posix":
         _become(command)
+    return _run(command, **asked)
+
+
+def _run(
+    command: tuple[str, ...],
+    given: dict[str, Any],
+    params_file: tuple[Path, ...],
+    from_args: bool,
+    system_metrics: bool,
+    notify: tuple[str, ...],
+    judge: str | None,
+    trusted: str | None,
+    details: Details,
+    resume: str | None,
+    **changed: Any,
+) -> int:
     repo = Repo.discover()
-    known = settings.load(repo.root, repo.project)
-    when = notify_when or known.notify_when
-    told = _to_notify(notify, known.notify, when)
-    if notify_when and not told:
+    known = _changed(settings.load(repo.root, repo.project), **changed)
+    told = _to_notify(notify, known)
+    if changed["notify_when"] and not told:
         raise UsageError("who is to be told? --notify bell, webhook:VARIABLE or a command")
     by = shared.agreed_judge(repo, judge, trusted)
-    known = replace(
-        known,
-        outputs=(*known.outputs, *artifact),
-        metrics_files=(*known.metrics_files, *metrics_file),
-        parser_params=known.parser_params if parser_params is None else parser_params,
-        stdout=known.stdout if stdout is None else stdout and (known.stdout or True),
-    )
     files = {str(file): params.load_file(file) for file in params_file}
     if from_args:
         files.update(parsed.config_files(command))
@@ -120,38 +109,55 @@ def run_command(
     if live.told:
         output.warn(live.told)
     live.read_arguments(files, from_args)
-    with _looked_after(live, told, when, command):
+    with _looked_after(live, told, known, command):
         try:
             if given:
                 live.log_params(given)
-            if live.snapshot:
-                known_params = journal.read_params(live.folder)
-                _mention_tried(repo, live.snapshot.tree, known_params, details.because)
+            _mention_tried(repo, live, details.because)
             ended = commands.execute(live, repo, command, system_metrics, known=known)
         except UsageError:
             live.discard()
             raise
         except BaseException:
             live.end("killed", "interrupted")
-            _notify(told, live, None)
+            _notify(told, live, "killed", "interrupted")
             raise
         jobs = _jobs(live, repo, ended, known, given)
         if jobs is not None:
             live.discard()
         else:
             live.end(ended.status, ended.error)
-        _notify(told, live, ended)
+        _notify(told, live, ended.status, ended.error)
     for job in jobs or ():
         click.echo(f"{job.name} {job.short}")
     if live.recorded and live.snapshot:
         shared.report(live.recorded, live.snapshot)
     if ended.found and jobs is None:
         output.say(ended.found)
-    cheated = bool(
-        by and live.experiment and shared.judged(repo, live.experiment, judge, by).faults
-    )
+    score = shared.judged(repo, live.experiment, judge, by) if by and live.experiment else None
     signs = known.sign if details.sign is None else details.sign
-    return ended.code or (_UNSIGNED if live.unrecorded and signs else int(cheated))
+    if not ended.code and live.unrecorded and signs:
+        return _UNSIGNED
+    return ended.code or int(bool(score and score.faults))
+
+
+def _changed(
+    known: settings.Settings,
+    artifact: tuple[str, ...],
+    metrics_file: tuple[str, ...],
+    parser_params: bool | None,
+    stdout: bool | None,
+    notify_when: tuple[str, ...],
+) -> settings.Settings:
+    """Return the settings with what the command line says otherwise."""
+    return replace(
+        known,
+        outputs=(*known.outputs, *artifact),
+        metrics_files=(*known.metrics_files, *metrics_file),
+        parser_params=known.parser_params if parser_params is None else parser_params,
+        stdout=known.stdout if stdout is None else stdout and (known.stdout or True),
+        notify_when=notify_when or known.notify_when,
+    )
 
 
 def _jobs(
@@ -174,73 +180,66 @@ def _jobs(
     return jobs
 
 
-def _to_notify(
-    given: tuple[str, ...], set_: tuple[str, ...], when: tuple[str, ...]
-) -> tuple[str, ...]:
+def _to_notify(given: tuple[str, ...], known: settings.Settings) -> tuple[str, ...]:
     """Return who is to be told; a command in the settings is refused, since whoever wrote the
     repository would have it run."""
-    if not (given or set_ or when):
+    if not (given or known.notify or known.notify_when):
         return ()
     from gitexp.runs import notify
 
-    for target in set_:
+    for target in known.notify:
         if target != notify.BELL and not target.startswith("webhook:"):
             raise UsageError(
                 "the setting 'notify' takes bell and webhook:VARIABLE; a command is given on the"
                 " command line: --notify COMMAND"
             )
-    targets = given or set_
+    targets = given or known.notify
     notify.check(targets)
-    notify.check_when(when)
+    notify.check_when(known.notify_when)
     return targets
 
 
 def _looked_after(
-    live: Run, targets: tuple[str, ...], when: tuple[str, ...], command: tuple[str, ...]
+    live: Run, targets: tuple[str, ...], known: settings.Settings, command: tuple[str, ...]
 ) -> AbstractContextManager[None]:
     if not targets:
         return nullcontext()
     from gitexp.runs import notify
 
     shown = output.clean(" ".join(environment.redact(list(command))))[:80]
-    return notify.looked_after(live.folder, targets, when, shown)
+    return notify.looked_after(live.folder, targets, known.notify_when, shown)
 
 
-def _notify(targets: tuple[str, ...], live: Run, ended: commands.Ended | None) -> None:
+def _notify(targets: tuple[str, ...], live: Run, status: str, error: str | None) -> None:
     if not targets:
         return
     from gitexp.runs import notify
 
     item = live.experiment
-    facts = {
-        "name": item.name if item else None,
-        "id": item.id if item else None,
-        "status": ended.status if ended else "killed",
-        "error": ended.error if ended else "interrupted",
-        "metrics": dict(item.metrics) if item else {},
-    }
+    made = {"name": item.name, "id": item.id} if item else {"name": None, "id": None}
+    measured = dict(item.metrics) if item else {}
+    facts = {**made, "status": status, "error": error, "metrics": measured}
     for fault in notify.tell(targets, facts):
         output.warn(fault)
     if notify.BELL in targets:
         click.echo("\a", nl=False, err=True)
 
 
-def _mention_tried(repo: Repo, tree: str, values: dict[str, Any], because: str | None) -> None:
+def _mention_tried(repo: Repo, live: Run, because: str | None) -> None:
     """Say in a line that something almost equal was discarded; a fault of that is none of the
     run's."""
-    if not repo.tip("refs/notes/gitexp"):
+    if live.snapshot is None or not repo.tip("refs/notes/gitexp"):
         return
     from gitexp.compare import tried
     from gitexp.store.index import Index
 
     with suppress(GitexpError, OSError, ValueError):
-        match = tried.discarded_like(Index(repo), tree, params.flatten(values), because)
+        values = params.flatten(journal.read_params(live.folder))
+        match = tried.discarded_like(Index(repo), live.snapshot.tree, values, because)
         if match:
             why = match.experiment.judged.get("because")
-            output.say(
-                f"almost equal to {match.experiment.name}, which was discarded"
-                + (f": {str(why)[:200]}" if why else "")
-            )
+            said = f"almost equal to {match.experiment.name}, which was discarded"
+            output.say(said + (f": {str(why)[:200]}" if why else ""))
 
 
 def _become(command: tuple[str, ...]) -> None:

@@ -1,5 +1,5 @@
-"""``gitexp init`` and ``gitexp doctor``: prepare a repository, and find and mend what
-is wrong with it."""
+"""``gitexp init`` and ``gitexp doctor``: prepare a repository, and find and mend what is wrong with
+it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SETTINGS = """\
 # dvc_commit = true            # run `dvc commit` for changed data first (not set: asked once)
 # owner = "ada"                # what this clone is called on remotes (not set: what user.name says)
 # push_tags_up_to = 1000       # past this many tags there, experiments/OWNER alone carries more
-# protect = ["eval.py"]        # what the judge of a score needs: gitexp gate --judge, --trusted
+# protect = ["eval.py"]        # what the judge of a score needs (gitexp gate --judge, --trusted)
 # maintenance = true           # have git pack objects now and then, beside the runs
 # notify = ["bell"]            # who is told when a run ends; or "webhook:VARIABLE"
 # sign = false                 # have git sign each experiment's tag

@@ -15,15 +15,14 @@ from gitexp.cli import output, pager
 from gitexp.cli.curve import Course, courses_of
 from gitexp.cli.declare import argument, option
 from gitexp.cli.list import record
-from gitexp.cli.opened import opened, where_option
+from gitexp.cli.opened import in_reach, opened, where_option
 from gitexp.formats import environment, message, metrics, params
 from gitexp.formats.errors import NotFoundError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import readable
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo, dvc_pointers
-from gitexp.store import artifacts, conditions, notes, query, reference, result_paths
-from gitexp.store import record as store
+from gitexp.store import artifacts, conditions, connectivity, notes, query, reference, result_paths
 from gitexp.store.index import Index
 
 _STEP = re.compile(r"(.*/)(-?\d+)(\.\w+)")
@@ -72,7 +71,8 @@ def best_command(
     """
     _, settings, index = opened()
     key = query.find_metric(index, metric)
-    found = query.best(index, key, settings.metrics, way=way, where=query.where(index, where))
+    condition = in_reach(index, query.where(index, where))
+    found = query.best(index, key, settings.metrics, way=way, where=condition)
     if found is None:
         raise NotFoundError(
             f"no experiment that fits has a value of '{key.name}'; to see what there is: gitexp"
@@ -85,7 +85,7 @@ def _show(
     index: Index, settings: Settings, experiment: Experiment, whole: bool, form: str | None
 ) -> None:
     repo = index.repo
-    text = store.full_message(repo, experiment.id)
+    text = connectivity.full_message(repo, experiment.id)
     outputs = artifacts.outputs(repo, experiment)
     written = {item.path for item in outputs}
     facts = {
@@ -230,6 +230,7 @@ def _data(repo: Repo, experiment: Experiment) -> list[dict[str, Any]]:
 
 
 def _input_rows(facts: Mapping[str, Any]) -> list[list[str]]:
+    """Return path, hash, size and a remark of each declared input, and of what DVC tracks."""
     rows = [[path, hashed, "", ""] for path, hashed in facts["inputs"].items()]
     for item in facts["data"]:
         size = "" if item["size"] is None else readable(item["size"])
@@ -261,6 +262,7 @@ def _tags(experiment: Experiment) -> str | None:
 def _metric_lines(
     experiment: Experiment, courses: Mapping[str, Course], settings: Settings
 ) -> list[str]:
+    """Return a line for each metric: its last value, its best one with the step, its points."""
     rows = []
     for name in experiment.metrics or courses:
         course = courses.get(name, Course())

@@ -47,8 +47,8 @@ def status_command(where: str | None, form: str | None) -> None:
         facts = {"live": [*map(_described, live)], "dead": [*map(_described, dead)]}
         output.print_json({**facts, "remote": remote, "not_pushed": waiting})
         return
-    for line in (line for folder in live for line in _lines(folder, _terminal())):
-        click.echo(line)
+    for folder in live:
+        click.echo("\n".join(_lines(folder, _terminal())))
     if not live:
         click.echo("no run is active")
     for folder in dead:
@@ -99,8 +99,9 @@ def watch_command(wanted: str | None, every: float) -> None:
     repo = Repo.discover()
     live = finish.live_runs(repo)
     if wanted and not any(folder.name.startswith(wanted) for folder in live):
+        known = settings.load(repo.root, repo.project)
         with suppress(NotFoundError, UsageError):
-            over = reference.resolve(Index(repo), wanted, settings.load(repo.root)).name
+            over = reference.resolve(Index(repo), wanted, known).name
             click.echo(f"{over} has ended; gitexp show {over}")
             return
     folders = [_chosen(live, wanted)] if wanted or not live else live
@@ -202,12 +203,15 @@ def _shortened(text: str, columns: int) -> str:
 
 
 def _terminal(height: int = 10_000) -> tuple[int, int] | None:
+    """Return columns and lines that may be filled, None where stdout is no terminal."""
     columns = output.terminal_width()
     # the last column stays free: some terminals wrap when it is filled
     return (columns - 1, height) if columns else None
 
 
 def _described(folder: Path) -> dict[str, Any]:
+    """Return id, started (as it was noted), seconds, command, params (nested) and metrics (their
+    last values) of a run."""
     facts = journal.all_facts(folder)
     started = facts.get("started", "")
     now = begun = datetime.now(timezone.utc)
@@ -223,10 +227,10 @@ def _described(folder: Path) -> dict[str, Any]:
     }
 
 
-def _latest(folder: Path, most: int = 300_000) -> dict[str, tuple[list[float], int]]:
+def _latest(folder: Path) -> dict[str, tuple[list[float], int]]:
     """Return the last values of each metric and its last step, from the end of the journal."""
     found: dict[str, tuple[list[float], int]] = {}
-    for point in [*_points(folder / "metrics.csv", most)] or _printed(folder):
+    for point in [*_points(folder / "metrics.csv")] or _printed(folder):
         values = found.get(point.name, ([], 0))[0]
         values.append(point.value)
         found[point.name] = (values, point.step)
@@ -256,12 +260,13 @@ def _tail(path: Path, most: int) -> bytes:
         return b""
 
 
-def _points(path: Path, most: int) -> Iterator[MetricPoint]:
+def _points(path: Path) -> Iterator[MetricPoint]:
+    """Yield the last points of a journal that are whole."""
     import io
 
     from gitexp.formats import metrics
 
-    data = _tail(path, most)
+    data = _tail(path, 300_000)
     first = data.find(b"\n") + 1  # the header, or a row that the window cuts
     last = data.rfind(b"\n") + 1
     with suppress(GitexpError):  # damaged; gitexp recover says so

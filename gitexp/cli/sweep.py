@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from gitexp.cli import completion, output, sweep_file, sweep_progress
-from gitexp.cli.declare import POSITIVE, argument, option
+from gitexp.cli.declare import argument, option
 from gitexp.cli.options import Sectioned
 from gitexp.formats.errors import UsageError
 from gitexp.formats.message import parse_seconds, some
@@ -20,7 +20,6 @@ from gitexp.sweeps import plan as plans
 from gitexp.sweeps import space as spaces
 from gitexp.sweeps.engines import ENGINES
 from gitexp.sweeps.plan import Frozen, Plan
-from gitexp.sweeps.sweep import aim, below
 
 _ENDINGS = (".yml", ".yaml")  # of a sweep file
 _SECTIONS = {
@@ -30,6 +29,7 @@ _SECTIONS = {
     "group": "The sweep as a whole",
     "json": "The table at the end",
 }
+_RUNNING = ("jobs", "engine", "address", "push")  # what is no part of the plan
 _EXAMPLES = """
 gitexp sweep -p lr=0.1,0.01 -p depth=2,4 --minimize rmse -- python train.py
 gitexp sweep -j 4 -p 'lr=log(1e-5,1e-1)' -s random -n 30 -- python train.py
@@ -56,20 +56,17 @@ class _Sweep(Sectioned):
     context_settings={"allow_interspersed_args": False},
 )
 @option(
-    "-p, --param K=VALUES...",
-    "A param and its values, as above; once for each param.",
-    "given",
-    complete=completion.given_params,
+    "-p, --param K=VALUES...", "A param and its values, as above; once for each param.", "given"
 )
 @option(
     "-s, --search",
     "How points are chosen: every combination (grid, the default) or -n of them.",
     type=click.Choice(search.SEARCHES),
 )
-@option("-n, --trials N", "How many points; for all searches but grid.", type=POSITIVE)
+@option("-n, --trials N", "How many points; for all searches but grid.")
 @option("--minimize METRIC", "The metric to go by; the table is sorted by it.")
 @option("--maximize METRIC", "The same, where more is better.")
-@option("--repeat N", "Run each point with so many seeds ({seed}, or GITEXP_SEED).", type=POSITIVE)
+@option("--repeat N", "Run each point with so many seeds ({seed}, or GITEXP_SEED).")
 @option("--seed N", "The first seed, also of the search (default: 0).", type=int)
 @option("--prune", "Stop a trial whose metric so far is worse than the median's.", default=None)
 @option("--timeout TIME", "Kill a trial after 90s, 10m or 2h.")
@@ -79,10 +76,9 @@ class _Sweep(Sectioned):
 @option(
     "--link PATH...",
     "Data that git does not hold: a path of the work tree to link into the trials'.",
-    "links",
 )
 @option("--append/--no-append", "Add --key value for params without a placeholder (default: yes).")
-@option("-j, --jobs N", "How many trials run at once, on every engine (default: 1).", type=POSITIVE)
+@option("-j, --jobs N", "How many trials run at once, on every engine (default: 1).")
 @option(
     "--engine", "Where trials run (default: loky, this machine).", type=click.Choice(list(ENGINES))
 )
@@ -99,17 +95,10 @@ class _Sweep(Sectioned):
     "--workers-push [REMOTE]",
     "Workers push their trials to REMOTE themselves, so that those outlive this process.",
 )
-@argument("[COMMAND]...", complete=completion.files, type=click.UNPROCESSED)
+@argument("[COMMAND]...", shell_complete=completion.files, type=click.UNPROCESSED)
 @output.output_options
 def sweep_command(
-    given: tuple[str, ...],
-    links: tuple[str, ...],
-    resume: str | None,
-    again: bool,
-    dry_run: bool,
-    form: str | None,
-    command: tuple[str, ...],
-    **options: Any,
+    resume: str | None, again: bool, dry_run: bool, form: str | None, **asked: Any
 ) -> int:
     """Run a command with many params, each trial from the same snapshot, and record each as an
     experiment.
@@ -132,36 +121,18 @@ def sweep_command(
     runs what is missing. Exit code 0: all were run, even if some failed. 1: all failed, or not all
     could be recorded or pushed. 130: stopped before the end.
     """
-    repo = Repo.discover()
-    for name in ("push", "workers_push"):
-        # the option without a remote, and what stands after it
-        if not command and _is_file((options[name] or "",)):
-            command, options[name] = (options[name],), ""
-    told = _told(command)
-    # what the command line says wins
-    told["space"] = {**told.get("space", {}), **(spaces.parse(given) if given else {})}
-    options = {**told, **{name: value for name, value in options.items() if value is not None}}
-    if "timeout" in options:
-        options["timeout"] = parse_seconds(str(options["timeout"]))
-    running = {name: options.pop(name) for name in ("jobs", "engine", "address") if name in options}
-    push = driver_push.remote(repo, options.pop("push", None))
-    if "workers_push" in options:
-        options["workers_push"] = driver_push.remote(repo, options["workers_push"])
     if again and not resume:
         raise UsageError("--again goes with --resume GROUP")
-    if resume:
-        frozen = _resumed(repo, resume, options)
-    else:
-        group = options.pop("group", None)
-        plan = plans.check(_plan(repo, links, options))
-        if dry_run:
-            return _print_commands(plan)
-        _check_search(plan)
-        frozen = plans.freeze(repo, plan, group)
+    if resume and dry_run:
+        raise UsageError("--dry-run shows the trials of a new sweep; leave out --resume")
+    repo = Repo.discover()
+    options = _options(repo, **asked)
+    running = {name: options.pop(name) for name in _RUNNING if name in options}
+    frozen = _resumed(repo, resume, options) if resume else _frozen(repo, dry_run, **options)
+    if frozen is None:  # --dry-run
+        return 0
     line = sweep_progress.Line(frozen)
-    ready = driver.Driver(
-        repo, frozen, again=again, push=push, report=line.show, warn=line.warn, **running
-    )
+    ready = driver.Driver(repo, frozen, again=again, report=line.show, warn=line.warn, **running)
     _say_snapshot(frozen)
     if ready.unused and "jobs" not in running:
         room = f"there is room for {ready.unused + 1} trials at once"
@@ -171,36 +142,46 @@ def sweep_command(
     return sweep_progress.print_result(done, form)
 
 
-def _plan(repo: Repo, links: tuple[str, ...], options: dict[str, Any]) -> Plan:
+def _options(
+    repo: Repo, given: tuple[str, ...], command: tuple[str, ...], **options: Any
+) -> dict[str, Any]:
+    """Return what was said on the command line, which wins, and in a sweep file, by the names of
+    the options: ``command``, ``space``, and of the others those that were said."""
+    for name in ("push", "workers_push"):
+        # the option without a remote, and what stands after it
+        if not command and _is_file((options[name] or "",)):
+            command, options[name] = (options[name],), ""
+    told = _told(command)
+    told["space"] = {**told.get("space", {}), **(spaces.parse(given) if given else {})}
+    told |= {name: value for name, value in options.items() if value is not None}
+    if "timeout" in told:
+        told["timeout"] = parse_seconds(str(told["timeout"]))
+    for name in ("push", "workers_push"):
+        if name in told:
+            told[name] = driver_push.remote(repo, told[name])
+    return told
+
+
+def _frozen(
+    repo: Repo, dry_run: bool, link: tuple[str, ...], group: str | None = None, **options: Any
+) -> Frozen | None:
+    """Freeze a new sweep; None where its commands are just to be printed."""
     if not options["space"]:
         spaces.parse([])
-    objective, direction = aim(options.pop("minimize", None), options.pop("maximize", None))
-    return Plan(
-        objective=objective,
-        direction=direction,
-        directory=below(repo),
-        links=tuple(_link(repo, path) for path in links),
-        **options,
-    )
-
-
-def _check_search(plan: Plan) -> None:
-    """Say what is wrong with a search before anything is frozen."""
-    search.make(
-        plan.search,
-        plan.space,
-        trials=plan.trials,
-        seed=plan.seed,
-        direction=plan.direction,
-        prune=plan.prune,
-    )
+    links = tuple(_link(repo, path) for path in link)
+    plan = plans.check(plans.of_options(repo, links=links, **options))
+    if dry_run:
+        _print_commands(plan)
+        return None
+    search.make(plan)  # says what is wrong with it before anything is frozen
+    return plans.freeze(repo, plan, group)
 
 
 def _resumed(repo: Repo, group: str, options: dict[str, Any]) -> Frozen:
-    changed = {name: value for name, value in options.items() if value}
+    changed = {name: value for name, value in options.items() if value not in ((), {})}
     if odd := sorted({*changed} - {"trials", "timeout", "retries"}):
         called = {"space": "--param", "command": "a command"}
-        names = ", ".join(called.get(name, f"--{name}") for name in odd)
+        names = ", ".join(called.get(name, f"--{name.replace('_', '-')}") for name in odd)
         raise UsageError(
             f"--resume continues the plan of '{group}', which {names} would change; start a new"
             " sweep for that"
@@ -229,18 +210,16 @@ def _told(command: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _link(repo: Repo, path: str) -> tuple[str, str]:
+    """Return where in the work tree a path lies, and its place on this machine."""
     target = Path(path).absolute()
     if not target.exists() or repo.root not in target.parents:
         raise UsageError(f"--link {path}: there is no such file or folder in the work tree")
     return target.relative_to(repo.root).as_posix(), str(target)
 
 
-def _print_commands(plan: Plan) -> int:
-    if plan.search == "grid":
-        points = list(spaces.grid(plan.space))
-    elif plan.search == "random":
-        points = list(spaces.at_random(plan.space, plan.trials or 0, plan.seed))
-    else:
+def _print_commands(plan: Plan) -> None:
+    points = search.known_points(plan)
+    if points is None:
         raise UsageError(
             f"search {plan.search} chooses its points from results, so none is known beforehand"
         )
@@ -248,7 +227,6 @@ def _print_commands(plan: Plan) -> int:
         for seed in range(plan.seed, plan.seed + plan.repeat):
             click.echo(output.clean(shlex.join(plans.fill(plan, point, seed))))
     output.say(f"{output.counted(len(points) * plan.repeat, 'trial')}; nothing was run (--dry-run)")
-    return 0
 
 
 def _say_snapshot(frozen: Frozen) -> None:

@@ -20,7 +20,7 @@ from gitexp.store.remote import sync, transport
 from gitexp.store.remote.sync import Pushed
 
 if TYPE_CHECKING:
-    from gitexp.integrations.mlflow.client import Login
+    from gitexp.integrations.mlflow.login import Login
 
 Result = TypeVar("Result")
 _SHOWN = 20  # names that are spelt out
@@ -28,7 +28,7 @@ _NAMED = 5  # failures that are told one by one
 
 
 @click.command("push")
-@argument("[REMOTE]", complete=completion.remotes_or_refs)
+@argument("[REMOTE]", shell_complete=completion.remotes_or_refs)
 @argument("[REF]...", "refs")
 @option("--tags", "Push every tag, even beyond the setting push_tags_up_to.", default=None)
 @unless("branch", "Do not push the branch.")
@@ -58,42 +58,41 @@ def push_command(
       gitexp push --dry-run
       gitexp push --mlflow http://localhost:5000
     """
-    if mlflow is None:
-        if artifacts:
-            raise UsageError(
-                "--artifacts belongs to --mlflow; git takes what is in an experiment in any case"
-            )
-        return _push(remote, refs, how)
+    if artifacts and mlflow is None:
+        raise UsageError(
+            "--artifacts belongs to --mlflow; git takes what is in an experiment in any case"
+        )
     if mlflow and "://" not in mlflow:  # --mlflow without an address, and what stands after it
         remote, refs, mlflow = mlflow, (*((remote,) if remote else ()), *refs), ""
     repo, settings, index = opened()
     # what is wrong with it is said before anything goes anywhere
-    to = target(repo, mlflow or None)
-    chosen = reference.resolve_many(index, refs, settings) if refs else index.select()
-    if remote or repo.git("remote"):
-        _push(remote, refs, how)
+    to = None if mlflow is None else target(repo, mlflow or None)
+    # an experiment, then: the remote may be left out
+    first = remote if remote and not transport.exists(repo, remote) else None
+    if first:
+        refs, remote = (first, *refs), None
+    try:
+        chosen = reference.resolve_many(index, refs, settings)
+    except NotFoundError as error:
+        why = f"'{first}' is not a remote, and {error}" if first else str(error)
+        raise NotFoundError(why) from None
+    if to is None or remote or repo.git("remote"):
+        _push(repo, remote, chosen, how)
     else:
         output.say("there is no git remote, so only the MLflow server gets them")
+    if to is None:
+        return 0
+    chosen = chosen if refs else index.select()
     if how["dry_run"]:
         click.echo(f"would mirror {output.counted(len(chosen), 'experiment')} to {to.uri}")
         return 0
     return mirror(repo, chosen, to, artifacts)
 
 
-def _push(remote: str | None, refs: tuple[str, ...], how: Mapping[str, Any]) -> int:
-    """Push to a git remote; ``how`` is what ``sync.push`` takes."""
-    repo, chosen = Repo.discover(), []
-    # an experiment, then: the remote may be left out
-    if remote and not transport.exists(repo, remote):
-        refs, remote = (remote, *refs), None
-    if refs:
-        repo, settings, index = opened()
-        try:
-            chosen = reference.resolve_many(index, refs, settings)
-        except NotFoundError as error:
-            raise (
-                error if remote else NotFoundError(f"'{refs[0]}' is not a remote, and {error}")
-            ) from None
+def _push(
+    repo: Repo, remote: str | None, chosen: Sequence[Experiment], how: Mapping[str, Any]
+) -> None:
+    """Push to a git remote, and say what went; ``how`` is what ``sync.push`` takes."""
     pushed = _followed(lambda progress: sync.push(repo, remote, chosen, **how, progress=progress))
     _print_pushed(pushed, "would push" if how["dry_run"] else "pushed")
     if pushed.data:
@@ -106,10 +105,8 @@ def _push(remote: str | None, refs: tuple[str, ...], how: Mapping[str, Any]) -> 
         output.say(f"labels and notes did not go: {pushed.notes_problem}")
     if pushed.kept_back:
         raise GitexpError(
-            f"the branch did not go to {pushed.remote}, the experiments did:"
-            f" {output.clean(pushed.kept_back)}"
+            f"the branch did not go to {pushed.remote}, the experiments did: {pushed.kept_back}"
         )
-    return 0
 
 
 @click.command("pull")
@@ -188,11 +185,7 @@ class Target(NamedTuple):
 
 
 def mirror(
-    repo: Repo,
-    experiments: Sequence[Experiment],
-    to: Target,
-    artifacts: bool,
-    place: str | None = None,
+    repo: Repo, found: Sequence[Experiment], to: Target, artifacts: bool, place: str | None = None
 ) -> int:
     """Mirror experiments to a server, and say what was done.
 
@@ -210,7 +203,7 @@ def mirror(
     try:
         with Server(to.uri, to.who, to.advice) as server:
             done = mirrored(
-                repo, server, experiments, artifacts=artifacts, otherwise=place, progress=show
+                repo, server, found, artifacts=artifacts, otherwise=place, progress=show
             )
     except KeyboardInterrupt:
         output.say("what is missing goes there when the same command is run again")
@@ -236,7 +229,7 @@ def target(repo: Repo, uri: str | None) -> Target:
         UsageError: none is known.
     """
     from gitexp.integrations import dagshub_remote
-    from gitexp.integrations.mlflow import client as server
+    from gitexp.integrations.mlflow import login
 
     host = dagshub_remote.usable_host(os.environ)
     usual = os.environ.get("MLFLOW_TRACKING_URI", "")
@@ -249,11 +242,11 @@ def target(repo: Repo, uri: str | None) -> Target:
             "which MLflow server? Write its address, for example http://localhost:5000, set"
             " MLFLOW_TRACKING_URI, or make DagsHub a remote: gitexp remote dagshub OWNER/REPO"
         )
-    address, who = server.address(named), server.login(named, os.environ)
+    address, who = login.address(named), login.login(named, os.environ)
     if who or not host or not f"{address}/".startswith(f"{host}/"):
         return Target(address, who)
     token = dagshub_remote.token(host, os.environ)
     if token is None:
         return Target(address, None, dagshub_remote.NO_TOKEN)
-    who = server.Login(dagshub_remote.username(token, os.environ), token)
+    who = login.Login(dagshub_remote.username(token, os.environ), token)
     return Target(address, who, "the token may have expired: dagshub login")

@@ -33,7 +33,6 @@ def ui_command(port: int | None, no_browser: bool, pull: int | None, mlflow: boo
       gitexp ui --pull 60
       gitexp ui --mlflow --port 5000 --no-browser
     """
-
     if mlflow and pull:
         raise UsageError("--pull belongs to the page of gitexp; leave --mlflow out")
 

@@ -78,7 +78,11 @@ class Graft:
             if not diff.same(a, b) or (name in values_a) != (name in values_b):
                 text = f"{name}: {values_a.get(name, 'none')} -> {values_b.get(name, 'none')}"
                 yield Factor("param", (name,), text)
-        if self._positional(self.options_a) != self._positional(self.options_b):
+        bare_a, bare_b = (
+            [words for name, words in options if name is None]
+            for options in (self.options_a, self.options_b)
+        )
+        if bare_a != bare_b:
             yield Factor("command", (), f"command: {self.other.shown}")
         if self.pointers:
             paths = tuple(change.path for change in self.diff.data or self.pointers)
@@ -183,10 +187,6 @@ class Graft:
                 todo.requirements, place, self.repo.root, tree, shown
             )
         return self.pythons[todo.name]
-
-    @staticmethod
-    def _positional(options: Sequence[tuple[str | None, tuple[str, ...]]]) -> list[tuple[str, ...]]:
-        return [words for name, words in options if name is None]
 
 
 def options(words: Sequence[str]) -> list[tuple[str | None, tuple[str, ...]]]:

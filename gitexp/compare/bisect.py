@@ -22,8 +22,9 @@ from gitexp.formats.errors import CannotRunError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, content
 from gitexp.runs import worktree
-from gitexp.store import conditions, result_paths
+from gitexp.store import conditions, query
 from gitexp.store.index import Index
+from gitexp.store.query import Sql
 
 
 @dataclass(frozen=True)
@@ -148,20 +149,15 @@ def _measured(
 def _recorded(index: Index, commit: str, todo: rerun.Task, metric: str) -> list[float]:
     """Return the values of the metric in experiments with this commit's code, by the same command,
     on the same inputs."""
-    where = "tag.\"commit\" = ? OR json_extract(tag.summary, '$.parent') = ?"
+    of_it = "tag.\"commit\" = ? OR json_extract(tag.summary, '$.parent') = ?"
+    where = Sql(of_it, (commit, commit)).within(query.ONCE)
     return [
         item.metrics[metric]
-        for item in index.select(where, [commit, commit], everybody=True)
+        for item in index.select(*where, everybody=True)
         if item.status == "finished" and metric in item.metrics and item.command == todo.shown
         if all(
             hashed == todo.inputs.get(path, hashed)
             for path, hashed in conditions.texts(item.extra, "inputs").items()
         )
-        if item.id == commit or _same_code(index.repo, commit, item)
+        if item.id == commit or rerun.ran_code_of(index.repo, commit, item)
     ]
-
-
-def _same_code(repo: Repo, commit: str, experiment: Experiment) -> bool:
-    artifacts = map(str, experiment.extra.get("artifacts", ()))
-    code = result_paths.code_pathspec([*result_paths.of_experiment(experiment), *artifacts])
-    return not repo.git("diff-tree", "-r", "--name-only", commit, experiment.id, "--", *code)

@@ -21,10 +21,11 @@ from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo, dvc_pointers, dvc_status, snapshot
 from gitexp.repo.dvc_pointers import DataChange
-from gitexp.store import record, reference
+from gitexp.store import connectivity, reference
 from gitexp.store import result_paths as results
 from gitexp.store.api import Folder, opened
 from gitexp.store.artifacts import outputs
+from gitexp.store.index import Index
 
 WORK_TREE = "work tree"
 _STATUS = {"A": "added", "D": "removed", "R": "renamed", "C": "copied", "T": "type changed"}
@@ -168,7 +169,7 @@ def compare(
     params_a, params_b = _params(a), _params(b) if b else _params_on_disk(repo)
     metrics_a, metrics_b = a.metrics, b.metrics if b else _metrics_on_disk(repo)
     artifacts = {str(path) for side in (a, b) if side for path in side.extra.get("artifacts", ())}
-    listed = _files(repo, tree_a, tree_b, _code_of(a, b, paths, folder=False))
+    listed = _files(repo, tree_a, tree_b, _code_of(repo, a, b, paths, folder=False))
     files = [file for file in listed if not _is_own(file.path)]
     data_b = dvc_pointers.of_experiment(repo, b) if b else dvc_pointers.here(repo)
     if b is None:
@@ -199,7 +200,7 @@ def patch(
     """Return the code's difference as a patch that ``git apply`` takes."""
     tree_a, tree_b, _ = _trees(repo, settings, a, b)
     return repo.git(
-        *_DIFF, "-p", "--binary", "--full-index", tree_a, tree_b, "--", *_code_of(a, b, paths)
+        *_DIFF, "-p", "--binary", "--full-index", tree_a, tree_b, "--", *_code_of(repo, a, b, paths)
     )
 
 
@@ -209,7 +210,7 @@ def _trees(
     """Return what git calls the two sides, and what of the work tree is in neither."""
     for side in (a, b):
         if side:
-            record.check_present(repo, side.id)
+            connectivity.check_present(repo, side.id)
     if b:
         return a.id, b.id, ()
     taken = snapshot.on_disk(repo, settings)
@@ -217,13 +218,13 @@ def _trees(
 
 
 def _code_of(
-    a: Experiment, b: Experiment | None, paths: Iterable[str], folder: bool = True
+    repo: Repo, a: Experiment, b: Experiment | None, paths: Iterable[str], folder: bool = True
 ) -> list[str]:
-    """Return the pathspecs without the results of both; ``folder``: without the artifacts in the
-    folder of results, too."""
+    """Return the pathspecs without the results of both, and of other projects; ``folder``: without
+    the artifacts in the folder of results, too."""
     own = {path for side in (a, b) if side for path in results.of_experiment(side)}
     kept = {path for path in own if not folder and path.endswith(results.FOLDER)}
-    return results.code_pathspec(own - kept, paths)
+    return results.code_pathspec(own - kept | results.elsewhere(Index(repo), a), paths)
 
 
 def _outputs(repo: Repo, a: Experiment, b: Experiment) -> Iterator[OutputChange]:

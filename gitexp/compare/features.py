@@ -18,6 +18,7 @@ from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import own_subject
 
 _MOST = 3000  # features of one experiment
+_HUGE = 1e300  # whole numbers beyond may be larger than any float
 _WEIGHTS = {"line": 1.0, "shape": 0.8, "word": 0.5, "function": 0.5, "path": 0.3, "param": 1.0,
             "near": 0.7, "reason": 0.7}  # fmt: skip
 _WORD = re.compile(r"[A-Za-z_]\w*")
@@ -65,8 +66,8 @@ def facts(params: Mapping[str, Any], reason: str) -> Features:
     """Return what params and a reason say."""
     near = (f"{name}~{round(2 * math.log2(abs(value)))}" for name, value in params.items()
             if isinstance(value, (int, float)) and 0 < abs(value) < math.inf)  # fmt: skip
-    exact = (f"{name}={value:g}" if isinstance(value, (int, float)) else f"{name}={value}"
-             for name, value in params.items())  # fmt: skip
+    exact = (f"{name}={value:g}" if isinstance(value, (int, float)) and abs(value) < _HUGE
+             else f"{name}={value}" for name, value in params.items())  # fmt: skip
     return [
         *_keys("param", exact),
         *_keys("near", near),

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from gitexp.formats.errors import NotFoundError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
-from gitexp.store import reference
+from gitexp.store import query, reference
 from gitexp.store.index import Index
 
 
@@ -118,7 +118,7 @@ def candidate_of(index: Index, metric: str | None, against: str | None) -> Exper
         raise NotFoundError(
             f"no experiment{_having(metric)} in HEAD's history"
             + (f" that {against} has not" if base else "")
-            + "; name one: gitexp gate REF ..."
+            + "; name one, as in: gitexp gate exp-5 --metric rmse --max 18"
         )
     return found
 
@@ -157,7 +157,8 @@ def _history(index: Index, *revisions: str) -> frozenset[str]:
 def _newest(
     index: Index, metric: str | None, fits: Callable[[Experiment], bool]
 ) -> Experiment | None:
-    found = filter(fits, index.select(everybody=True))
+    condition, _ = query.in_reach(index, query.EVERYTHING.within(query.ONCE), False)
+    found = filter(fits, index.select(*condition, everybody=True))
     return next((item for item in found if metric is None or metric in item.metrics), None)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -38,7 +39,7 @@ def importance(
     Args:
         forest: with their shares in a random forest, whose import alone takes seconds.
     """
-    having = [item for item in experiments if math.isfinite(item.metrics.get(metric, math.nan))]
+    having = [item for item in experiments if _plain(item.metrics.get(metric)) is not None]
     usable = having[:_MOST]
     if len(usable) < _FEWEST:
         return []
@@ -62,8 +63,8 @@ def importance(
 def _plain(value: Any) -> float | str | None:
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, (int, float)):
-        return float(value) if math.isfinite(value) else None
+    if isinstance(value, (int, float)):  # a whole number may be larger than any float
+        return float(value) if abs(value) <= sys.float_info.max else None
     return str(value)
 
 

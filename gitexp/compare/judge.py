@@ -29,7 +29,7 @@ from gitexp.formats.errors import CannotRunError, NotFoundError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
 from gitexp.runs import worktree
-from gitexp.store import result_paths
+from gitexp.store import artifacts, result_paths
 
 _CODE = (".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".pth", ".egg-link", ".ini", ".cfg",
          ".toml", ".sh")  # fmt: skip
@@ -80,9 +80,14 @@ def trusted(repo: Repo, name: str) -> Trusted:
     commit = safe.line("log", *walk, start)
     if not commit:
         raise UsageError(f"all commits of '{name}' are experiments; trust one that you made")
-    names = ("pyproject.toml", settings.FILE_NAME)
-    found = dict(zip(names, safe.objects([f"{commit}:{file}" for file in names])))
-    known = settings.of_files(lambda file: item.data if (item := found[file]) else b"")
+    known = settings.Settings()
+    for folder in dict.fromkeys(("", repo.project)):
+
+        def read(name: str, folder: str = folder) -> bytes:
+            found = next(safe.objects([f"{commit}:{folder}{name}"]))
+            return found.data if found else b""
+
+        known = settings.of_files(read, known)
     if not known.protect:
         raise UsageError(
             f"'{name}' protects nothing; commit there, in [tool.gitexp] of pyproject.toml, say"
@@ -96,10 +101,8 @@ def differing(repo: Repo, item: Experiment, by: Trusted) -> list[str]:
     it has not at all is none of them, unless something stands in the place of its folder."""
     globs = [f":(top,glob){glob}" for glob in by.protect]
     safe = repo.distrusting()
-    listed = safe.git(
-        "diff-tree", "-r", "-z", "--no-renames", "--name-status", by.commit, item.id, "--", *globs
-    )
-    words = listed.decode("utf-8", "surrogateescape").split("\0")
+    how = ("-r", "-z", "--no-renames", "--name-status")
+    words = safe.entries("diff-tree", *how, by.commit, item.id, "--", *globs)
     changed = dict(zip(words[1::2], words[0::2]))
     lacking = [PurePosixPath(path) for path, status in changed.items() if status == "D"]
     above = sorted({str(top) for path in lacking for top in path.parents if str(top) != "."})
@@ -127,9 +130,8 @@ def score(
         except CannotRunError as error:
             return Score({}, (*faults, str(error)), left_out)
         globs = [f":(top,glob){glob}" for glob in by.protect]
-        touched = repo.git("diff", "--name-only", "-z", by.commit, "--", *globs, cwd=tree)
-        names = touched.decode("utf-8", "replace").split("\0")[:-1]
-        faults += [f"{path} changed while it was judged" for path in names]
+        touched = repo.entries("diff", "--name-only", "-z", by.commit, "--", *globs, cwd=tree)
+        faults += [f"{path} changed while it was judged" for path in touched]
     if not ran.metrics:
         faults.append("the judge gave no metric (let it print one, score=0.9, or log it)")
     return Score(ran.metrics, tuple(faults), left_out)
@@ -169,10 +171,8 @@ def _bring(repo: Repo, tree: Path, item: Experiment) -> tuple[str, ...]:
     if not wanted:
         return ()
     safe = repo.distrusting()
-    listed = safe.git("--literal-pathspecs", "ls-tree", "-r", "-z", item.id, "--", *wanted)
-    entries = listed.decode("utf-8", "surrogateescape").split("\0")[:-1]
-    plain = [path for mode, _, path in (entry.partition("\t") for entry in entries)
-             if mode.startswith("100")]  # fmt: skip
+    listed = artifacts.listed(safe, item.id, wanted)
+    plain = [path for path, (mode, *_) in listed.items() if mode.startswith("100")]
     left_out = tuple(path for path in plain if _is_code(path))
     brought = [path for path in plain if path not in left_out]
     if brought:

@@ -13,6 +13,7 @@ from gitexp.formats.metrics import direction
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
 from gitexp.store import result_paths
+from gitexp.store.index import Index
 
 
 @dataclass(frozen=True)
@@ -48,20 +49,25 @@ def steps(repo: Repo, settings: Settings, experiments: Sequence[Experiment]) -> 
 
 def origins(repo: Repo, experiments: Sequence[Experiment]) -> dict[str, Experiment | None]:
     """Return for the commit of each experiment the one that it resumes, else the nearest in its
-    history."""
+    history; None where there is none."""
     known = {item.id: item for item in experiments}
     listed = repo.git(
         "rev-list", "--topo-order", "--reverse", "--parents", "--ignore-missing", "--stdin",
         stdin="".join(f"{commit}\n" for commit in known).encode(),
     ).decode()  # fmt: skip
-    nearest: dict[str, Experiment | None] = {}  # of each commit, itself included
+    nearest: dict[str, dict[Any, Experiment]] = {}  # of each commit, itself included, by project
     found: dict[str, Experiment | None] = dict.fromkeys(known)
     for line in listed.splitlines():
         commit, *parents = line.split()
-        before = next((nearest[one] for one in parents if nearest.get(one)), None)
+        before = [nearest[one] for one in parents if nearest.get(one)]
+        near = before[0] if before else {}
+        if len(before) > 1:
+            near = {key: item for one in reversed(before) for key, item in one.items()}
         if commit in known:
-            found[commit] = before
-        nearest[commit] = known.get(commit, before)
+            project = known[commit].extra.get("project")
+            found[commit] = near.get(project)
+            near = {**near, project: known[commit]}
+        nearest[commit] = near
     for item in experiments:
         resumed = known.get(str(item.extra.get("resumes") or item.extra.get("forks")))
         if resumed and resumed.started < item.started:
@@ -75,6 +81,8 @@ def changed_code(
     """Return the files of code that differ in each pair, by the commit of its first."""
     own = {path for pair in pairs for item in pair for path in result_paths.of_experiment(item)}
     own.update(result_paths.texts(repo))
+    if pairs:
+        own |= result_paths.elsewhere(Index(repo), pairs[0][0])
     lines = "".join(f"{item.id} {origin.id}\n" for item, origin in pairs).encode()
     printed = repo.git(
         "diff-tree", "--stdin", "-r", "-z", "--name-only", "--no-renames", "--",
@@ -86,7 +94,7 @@ def changed_code(
     for word in printed.decode("utf-8", "replace").replace("\n", "\0").split("\0"):
         if word in commits:
             here = files[word]
-        elif word and not word.startswith(".gitexp/"):
+        elif word and not result_paths.is_own(word):
             here.append(word)
     return {commit: tuple(found) for commit, found in files.items()}
 

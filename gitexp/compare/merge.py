@@ -4,7 +4,6 @@ common; then run, and recorded on a merge commit of them all."""
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -17,7 +16,7 @@ from gitexp.formats.experiment import Experiment
 from gitexp.formats.metrics import is_better
 from gitexp.repo import Repo, filters, trees
 from gitexp.runs import worktree
-from gitexp.store import result_paths
+from gitexp.store import artifacts, result_paths
 from gitexp.store.index import Index
 
 Values = Mapping[str, Any]
@@ -67,23 +66,24 @@ def prepare(index: Index, given: Sequence[Experiment], settled: Values) -> Merge
     common = found[0].decode()
     base = _experiment_at(index, common)
     own = {path for item in items for path in result_paths.of_experiment(item)}
+    own |= result_paths.elsewhere(index, items[0])
     results = {*result_paths.of_experiment(base)} if base and base.id == common else set()
     # what an experiment rewrote of the files that lay there before is as it was
-    before = {path: oid for path, oid in _listed(repo, common, own).items()
-              if path not in results and not path.startswith(".gitexp/")}  # fmt: skip
+    before = {path: trees.Executable(oid) if mode == "100755" else oid
+              for path, (mode, _, oid, _) in artifacts.listed(repo, common, own).items()
+              if path not in results and not result_paths.is_own(path)}  # fmt: skip
     own |= results
-    root = _commit(repo, _code(repo, common, own, before), ())
-    tip = _commit(repo, _code(repo, items[0].id, own, before), (root,))
+    root = trees.bare_commit(repo, _code(repo, common, own, before), None, "common")
+    tip = trees.bare_commit(repo, _code(repo, items[0].id, own, before), root, "ours")
     for at, item in enumerate(items[1:], 1):
-        theirs = _commit(repo, _code(repo, item.id, own, before), (root,))
+        theirs = trees.bare_commit(repo, _code(repo, item.id, own, before), root, "theirs")
         tree = _merged(repo, root, tip, theirs, settled, _names([*items[:at]]), item.name)
-        tip = _commit(repo, tree, (root,))
+        tip = trees.bare_commit(repo, tree, root, "ours")
     words = _command(repo, items, base, settled)
     todo = replace(rerun.task(repo, items[0]), words=words, name=f"the merge of {_names(items)}")
-    parents = tuple(item.id for item in items)
-    made = _commit(
-        repo, repo.line("rev-parse", f"{tip}^{{tree}}"), parents, f"Merge {_names(items)}"
-    )
+    parents = [word for item in items for word in ("-p", item.id)]
+    text = f"Merge {_names(items)}"
+    made = repo.line("commit-tree", *parents, "-m", text, f"{tip}^{{tree}}", env=repo.identity)
     return Merge(items, base, made, todo)
 
 
@@ -130,24 +130,21 @@ def best_of(
     """
     ranked = sorted(kept, key=lambda item: item.metrics[metric], reverse=way == "max")
     chosen, best = ranked[:1], ranked[0]
+
+    def better(items: Sequence[Experiment]) -> Experiment | None:
+        with suppress(GateError, UsageError, CannotRunError):
+            made = tried(items)
+            return made if is_better(way, made.metrics[metric], best.metrics[metric]) else None
+        return None
+
     for item in ranked[1:]:
-        made = _tried(tried, [*chosen, item])
-        if made and is_better(way, made.metrics[metric], best.metrics[metric]):
+        if made := better([*chosen, item]):
             chosen, best = [*chosen, item], made
     for item in chosen[:] if len(chosen) > 2 else ():
         rest = [one for one in chosen if one is not item]
-        made = _tried(tried, rest) if len(rest) > 1 else None
-        if made and is_better(way, made.metrics[metric], best.metrics[metric]):
+        if len(rest) > 1 and (made := better(rest)):
             chosen, best = rest, made
     return best
-
-
-def _tried(
-    tried: Callable[[Sequence[Experiment]], Experiment], items: Sequence[Experiment]
-) -> Experiment | None:
-    with suppress(GateError, UsageError, CannotRunError):
-        return tried(items)
-    return None
 
 
 def _names(items: Sequence[Experiment]) -> str:
@@ -162,34 +159,17 @@ def _without_ancestors(repo: Repo, items: Sequence[Experiment]) -> tuple[Experim
 
 def _experiment_at(index: Index, commit: str) -> Experiment | None:
     """Return the experiment that is a commit, else the first that ran just the code of one."""
-    here = index.select('tag."commit" = ?', [commit], everybody=True)
+    here = index.select('tag."commit" = ?', [commit], "ref.mine DESC", everybody=True)
     if here:
         return here[0]
-    for item in reversed(index.select("json_extract(tag.summary, '$.parent') = ?", [commit])):
-        own = {*result_paths.of_experiment(item)}
-        if _code(index.repo, item.id, own, {}) == _code(index.repo, commit, own, {}):
-            return item
-    return None
+    after = reversed(index.select("json_extract(tag.summary, '$.parent') = ?", [commit]))
+    return next((item for item in after if rerun.ran_code_of(index.repo, commit, item)), None)
 
 
 def _code(repo: Repo, commit: str, own: Iterable[str], before: Mapping[str, str]) -> str:
     """Return a commit's tree with the results of experiments as they were before, or without."""
-    gone = dict.fromkeys(_listed(repo, commit, own))
-    return trees.edited(repo, repo.line("rev-parse", f"{commit}^{{tree}}"), {**gone, **before})
-
-
-def _listed(repo: Repo, commit: str, paths: Iterable[str]) -> dict[str, str]:
-    """Return the files of a commit at or below these paths, and their hashes."""
-    listed = repo.git("--literal-pathspecs", "ls-tree", "-r", "-z", commit, "--", *paths)
-    entries = listed.decode("utf-8", "surrogateescape").split("\0")[:-1]
-    return {path: facts.split()[2] for facts, _, path in (one.partition("\t") for one in entries)}
-
-
-def _commit(repo: Repo, tree: str, parents: Sequence[str], text: str = "gitexp merge") -> str:
-    lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents)]
-    lines += [f"{who} {person} {int(time.time())} +0000" for who, person in
-              (("author", repo.author), ("committer", repo.committer))]  # fmt: skip
-    return repo.write_object("commit", "\n".join([*lines, "", text, ""]).encode())
+    gone = dict.fromkeys(artifacts.listed(repo, commit, own))
+    return trees.edited(repo, f"{commit}^{{tree}}", {**gone, **before})
 
 
 def _merged(
@@ -198,11 +178,10 @@ def _merged(
     """Return the tree that git merges two commits to; files of params whose lines are in the way of
     each other are merged by param."""
     try:
-        printed = repo.git("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages",
-                           ours, theirs, ok=(0, 1)).decode("utf-8", "surrogateescape")  # fmt: skip
+        how = ("--write-tree", "-z", "--name-only", "--no-messages")
+        tree, *conflicts = repo.entries("merge-tree", *how, ours, theirs, ok=(0, 1))
     except GitError as error:
         raise CannotRunError(f"merging needs git 2.38 or newer: {error}") from None
-    tree, *conflicts = [word for word in printed.split("\0") if word]
     mended: dict[str, str | None] = {}
     for path in dict.fromkeys(conflicts):
         if not re.fullmatch(ablation.PARAMS_FILE, path):

@@ -6,7 +6,6 @@ A second run tells noise from change: a result that differs from itself was neve
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,8 +19,7 @@ from gitexp.formats.errors import CannotRunError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, content
 from gitexp.runs import worktree
-from gitexp.store import conditions, notes
-from gitexp.store import record as store
+from gitexp.store import conditions, connectivity, notes
 
 ENVIRONMENTS = ("current", "recorded")
 _NOISE = 3  # a drift within so many times the distance of two equal runs is no more than noise
@@ -177,7 +175,7 @@ def differing(
     for name, hashed in todo.inputs.items():
         if ran.inputs.get(name) != hashed:
             yield Difference("data", name, hashed, ran.inputs.get(name))
-    said = message.trailers(store.full_message(repo, experiment.id))
+    said = message.trailers(connectivity.full_message(repo, experiment.id))
     stale = experiment.extra.get("data_stale")
     for path in stale if isinstance(stale, list) else ():
         name = f"{path} (was not committed in DVC)"
@@ -258,12 +256,13 @@ def _shown(item: Difference) -> str:
 def _event(
     verdict: Verdict, env: str, tolerances: Mapping[str | None, Allowance]
 ) -> dict[str, Any]:
+    """Return the note on it; of metrics that drifted, ``{name: [recorded, now]}``."""
     drifted = [item for item in verdict.metrics if not item.same]
     facts = {
         "verdict": "drifted" if drifted else "same",
         "env": env,
         "host": environment.host(),
-        "drifted": {one.name: [_finite(one.recorded), _finite(one.now)] for one in drifted},
+        "drifted": {one.name: message.portable([one.recorded, one.now]) for one in drifted},
         "reasons": list(verdict.reasons),
     }
     if verdict.same and not verdict.exact:
@@ -271,7 +270,3 @@ def _event(
             f"{name}={amount}" if name else str(amount) for name, amount in tolerances.items()
         )
     return {key: value for key, value in facts.items() if value}
-
-
-def _finite(value: float | None) -> float | str | None:
-    return value if value is None or math.isfinite(value) else str(value)

@@ -28,7 +28,7 @@ from gitexp.repo import Repo, content, dvc, dvc_pointers, snapshot
 from gitexp.repo.files import read_bytes
 from gitexp.runs import command, journal, start, worktree
 from gitexp.runs.run import Run
-from gitexp.store import conditions, record, result_paths
+from gitexp.store import conditions, connectivity, result_paths
 
 _ENDING = {getattr(signal, name, 0) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")}
 
@@ -46,6 +46,7 @@ class Task:
         requirements: the recorded environment.
         metrics_file: where the recorded results lie in the tree; taken away before a run.
         brought: more files that it reads, which was not declared.
+        project: the folder of its project, whose settings hold.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Task:
     requirements: str = ""
     metrics_file: str = result_paths.METRICS
     brought: tuple[str, ...] = ()
+    project: str = ""
 
     @property
     def shown(self) -> str:
@@ -96,7 +98,7 @@ def task(repo: Repo, experiment: Experiment) -> Task:
         CannotRunError: no command was recorded, or not the whole of it.
         NotFoundError: the commit is not in this clone.
     """
-    said = message.trailers(record.full_message(repo, experiment.id))
+    said = message.trailers(connectivity.full_message(repo, experiment.id))
     text, directory = said.get("Command", ""), said.get("Directory", ".")
     words: tuple[str, ...] = ()
     with suppress(ValueError):
@@ -123,7 +125,15 @@ def task(repo: Repo, experiment: Experiment) -> Task:
         conditions.texts(experiment.extra, "inputs"),
         requirements.data.decode("utf-8", "replace") if requirements else "",
         experiment.files.get("metrics", result_paths.METRICS),
+        project=experiment.inside(""),
     )
+
+
+def ran_code_of(repo: Repo, commit: str, experiment: Experiment) -> bool:
+    """Whether an experiment ran the very code of a commit."""
+    artifacts = map(str, experiment.extra.get("artifacts", ()))
+    code = result_paths.code_pathspec([*result_paths.of_experiment(experiment), *artifacts])
+    return not repo.git("diff-tree", "-r", "--name-only", commit, experiment.id, "--", *code)
 
 
 def execute(
@@ -152,7 +162,7 @@ def execute(
         CannotRunError: it could not be started, or it failed.
         KeyboardInterrupt: it was interrupted.
     """
-    inside = Repo.discover(tree)
+    inside = Repo.discover(place if (place := tree / todo.project).is_dir() else tree)
     with suppress(OSError):
         if _inside(todo.metrics_file):
             (tree / todo.metrics_file).unlink()

@@ -196,15 +196,14 @@ def _patches(
     none."""
     own = {path for item in everybody for path in result_paths.of_experiment(item)}
     own.update(result_paths.texts(repo))
-    wanted = [item.id for item, base in pairs if base]
-    bases = [base for _, base in pairs if base]
-    checked = repo.git("cat-file", "--batch-check", stdin="\n".join([*wanted, *bases, ""]).encode())
-    here = {line.split()[0] for line in checked.decode().splitlines() if " commit " in line}
-    lines = [f"{item.id} {base}\n" for item, base in pairs if {item.id, base} <= here]
-    printed = repo.git(
-        "diff-tree", "--stdin", *_DIFF, "--", *_paths(own), stdin="".join(lines).encode()
-    ).decode("utf-8", "replace")
-    pieces = re.split(r"^([0-9a-f]{40,64})$", printed, flags=re.MULTILINE)
+    wanted = [(item.id, base) for item, base in pairs if base]
+    kinds = repo.kinds(oid for pair in wanted for oid in pair)
+    here = (pair for pair in wanted if {kinds[oid] for oid in pair} == {"commit"})
+    lines = "".join(f"{commit} {base}\n" for commit, base in here).encode()
+    printed = repo.git("diff-tree", "--stdin", *_DIFF, "--", *_paths(own), stdin=lines)
+    pieces = re.split(
+        r"^([0-9a-f]{40,64})$", printed.decode("utf-8", "replace"), flags=re.MULTILINE
+    )
     return dict(zip(pieces[1::2], pieces[2::2]))
 
 
@@ -234,7 +233,8 @@ def _add(
 def _weigh(cache: sqlite3.Connection, fresh: Mapping[int, Iterable[int]]) -> None:
     """Work out how much there is of each new experiment; where many are new of all, since how rare
     it is what they have has changed."""
-    total = _prepare(cache)
+    total = _total(cache)
+    cache.create_function("weight", 2, lambda key, count: features.weight(key, total, count))
     if 10 * len(fresh) > total:
         rows = cache.execute(
             "SELECT total(weight(feature, count)), doc FROM posting JOIN frequency USING (feature)"
@@ -249,11 +249,8 @@ def _weigh(cache: sqlite3.Connection, fresh: Mapping[int, Iterable[int]]) -> Non
     cache.executemany("UPDATE doc SET norm = ? WHERE number = ?", rows)
 
 
-def _prepare(cache: sqlite3.Connection) -> int:
-    """Teach the cache how much a feature counts, and return how many experiments there are."""
-    total = int(cache.execute("SELECT count(*) FROM doc").fetchone()[0])
-    cache.create_function("weight", 2, lambda key, count: features.weight(key, total, count))
-    return total
+def _total(cache: sqlite3.Connection) -> int:
+    return int(cache.execute("SELECT count(*) FROM doc").fetchone()[0])
 
 
 def _ranked(
@@ -264,29 +261,24 @@ def _ranked(
     without: str | None = None,
     only: frozenset[str] | None = None,
 ) -> list[Match]:
-    total = _prepare(cache)
-    cache.execute("CREATE TEMP TABLE wanted(feature INTEGER PRIMARY KEY, worth REAL)")
-    cache.executemany(
-        "INSERT OR IGNORE INTO wanted(feature) VALUES (?)", [(key,) for key in wanted]
-    )
-    cache.execute(
-        "UPDATE wanted SET worth = weight(feature, ifnull((SELECT count FROM frequency WHERE"
-        " frequency.feature = wanted.feature), 1))"
-    )
-    of_code, of_all = cache.execute(
-        "SELECT total(worth) FILTER (WHERE feature > 0), total(worth) FROM wanted"
-    ).fetchone()
-    mine = of_code or of_all
-    if not total or not mine:
+    """Return the experiments that share most of the features that are wanted, by what those are
+    worth."""
+    total = _total(cache)
+    asked = "SELECT feature, count FROM frequency WHERE feature IN (SELECT value FROM json_each(?))"
+    counts = dict(cache.execute(asked, [json.dumps(wanted)]))
+    worth = {key: features.weight(key, total, counts.get(key, 1)) for key in wanted}
+    mine = sum(value for key, value in worth.items() if key > 0) or sum(worth.values())
+    if not mine:
         return []
     allowed = "" if only is None else 'AND "commit" IN (SELECT value FROM json_each(:only))'
     rows = cache.execute(
         'SELECT "commit", shared * shared / (:mine * ifnull(nullif(norm, 0), :mine)) AS likeness'
-        " FROM doc JOIN (SELECT doc, sum(worth) AS shared FROM wanted CROSS JOIN posting"
-        f' USING (feature) GROUP BY doc) ON doc = number WHERE "commit" IS NOT :without {allowed}'
+        " FROM doc JOIN (SELECT doc, sum(value) AS shared FROM json_each(:worth) CROSS JOIN posting"
+        " ON feature = CAST(key AS INTEGER) GROUP BY doc) ON doc = number"
+        f' WHERE "commit" IS NOT :without {allowed}'
         ' ORDER BY min(likeness, 1) DESC, "commit" DESC LIMIT :most',
-        {"mine": mine, "without": without, "only": json.dumps([*(only or ())]),
-         "most": 2 * limit},  # of some the tag may be gone
+        {"mine": mine, "worth": json.dumps(worth), "without": without,
+         "only": json.dumps([*(only or ())]), "most": 2 * limit},  # of some the tag may be gone
     ).fetchall()  # fmt: skip
     found = _by_commit(index, [commit for commit, _ in rows])
     return [Match(found[commit], min(1.0, math.sqrt(likeness)))
@@ -294,6 +286,7 @@ def _ranked(
 
 
 def _by_commit(index: Index, commits: Sequence[str]) -> dict[str, Experiment]:
+    """Return ``{commit: experiment}``, without the commits that are none."""
     where = 'tag."commit" IN (SELECT value FROM json_each(?))'
     found = index.select(where, [json.dumps(commits)], "ref.mine, ref.name DESC", everybody=True)
     return {item.id: item for item in found}
@@ -301,5 +294,6 @@ def _by_commit(index: Index, commits: Sequence[str]) -> dict[str, Experiment]:
 
 def _near(a: Any, b: Any) -> bool:
     if isinstance(a, (int, float)) and isinstance(b, (int, float)):
-        return bool(a == b or abs(a - b) <= 0.1 * max(abs(a), abs(b)))
+        with suppress(OverflowError):  # of whole numbers that are larger than any float
+            return bool(a == b or 10 * abs(a - b) <= max(abs(a), abs(b)))
     return bool(a == b)

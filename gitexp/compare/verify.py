@@ -117,7 +117,8 @@ def _incomplete(repo: Repo, commits: Sequence[str]) -> set[str]:
         return set()
     if len(commits) == 1:
         return {*commits}
-    return {commit for commit in commits if _incomplete(repo, [commit])}
+    middle = len(commits) // 2
+    return _incomplete(repo, commits[:middle]) | _incomplete(repo, commits[middle:])
 
 
 def _contents(

@@ -1,4 +1,5 @@
-"""Which names are a metric's, by their words: settings, prose and times are printed, too."""
+"""Which names are a metric's, by their words (settings, prose and times are printed, too), and
+whether less or more of it is better."""
 
 from __future__ import annotations
 
@@ -25,6 +26,14 @@ _SETTING = (
 _OF_SETTING = (  # before a metric's name
     r"(?:max|min|target|num|n|use|no|with|save|log)_|(?:args|cfg|config|hparams|opts?)\."
 )
+_BETTER_LOW = {
+    "loss", "rmse", "mse", "mae", "mape", "error", "err", "perplexity", "logloss", "deviance",
+    "wer", "cer", "fid", "regret",
+}  # fmt: skip
+_BETTER_HIGH = {
+    "accuracy", "acc", "auc", "roc", "f1", "r2", "precision", "recall", "score", "map", "bleu",
+    "iou", "dice", "reward", "mrr", "ndcg",
+}  # fmt: skip
 
 
 @functools.lru_cache(1000)
@@ -55,3 +64,11 @@ def is_metric(name: str) -> bool:
     parts = re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
     setting = re.match(_OF_SETTING, name.lower()) or re.fullmatch(_SETTING, parts[-1])
     return not setting and any(re.fullmatch(METRIC, part) for part in parts)
+
+
+def better_by_name(name: str) -> str | None:
+    """Return ``min`` or ``max``, what is better of a metric, by the words of its name."""
+    words = set(re.split(r"[^a-z0-9]+", name.lower()))
+    if words & _BETTER_LOW:
+        return "min"
+    return "max" if words & _BETTER_HIGH else None

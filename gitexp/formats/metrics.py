@@ -18,20 +18,13 @@ from typing import Any, BinaryIO
 
 from gitexp.formats.errors import FormatError, UsageError
 from gitexp.formats.experiment import MetricPoint
+from gitexp.formats.metric_names import better_by_name
 
 HEADER = b"Name,Value,Timestamp,Step\n"
 COLUMNS = ("name", "value", "timestamp", "step")
 END_OF_TIME = 253_402_300_800_000  # the year 10000, in ms; nobody's clock shows it
 _CHUNK = 2**20  # bytes
 _MOST_BITS, _MOST_DIGITS = 1_023, 300  # of a whole number; a larger one is a double
-_BETTER_LOW = {
-    "loss", "rmse", "mse", "mae", "mape", "error", "err", "perplexity", "logloss", "deviance",
-    "wer", "cer", "fid", "regret",
-}  # fmt: skip
-_BETTER_HIGH = {
-    "accuracy", "acc", "auc", "roc", "f1", "r2", "precision", "recall", "score", "map", "bleu",
-    "iou", "dice", "reward", "mrr", "ndcg",
-}  # fmt: skip
 _NUMBER = r"(?i)[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?\.?(?:nan|inf|infinity)"
 
 
@@ -351,9 +344,4 @@ def is_better(direction: str, new: float, old: float) -> bool | None:
 
 def direction(name: str, settings: Mapping[str, str]) -> str | None:
     """Return ``min`` or ``max``, what is better of a metric, by settings or name; else None."""
-    if name in settings:
-        return settings[name]
-    words = set(re.split(r"[^a-z0-9]+", name.lower()))
-    if words & _BETTER_LOW:
-        return "min"
-    return "max" if words & _BETTER_HIGH else None
+    return settings.get(name) or better_by_name(name)

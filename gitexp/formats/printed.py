@@ -24,14 +24,19 @@ from gitexp.formats.readers import STEPS, as_number
 
 _ESCAPE = r"\x1b\[[0-9;?]*[A-Za-z]"
 _ALSO_COUNTS = frozenset(("error", "err", "map", "return", "returns"))  # or what a program says
-_NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf)(?![\w./:])"
+_NUMBER = (  # none with a comma at it, which may be a decimal one or stand between two numbers
+    r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf(?:inity)?)(?![\w./:]|[,'’]\d)"
+)
+_THOUSANDS = re.compile(  # 3,456.7 and 1,234,567, but not 3,456, nor what stands in a list
+    r"(?<![\w.,\[(])[1-9]\d{0,2}(?:(?:,\d{3})+\.\d+|(?:,\d{3}){2,})(?![\w./:]|,\d)"
+)
 _WORD = r"[A-Za-z][\w/.@-]*(?:'s)?"
 _START = re.compile(rf"(?<![\w./'-]){_WORD}")
 _VALUE = re.compile(
     r"(?i)['\"]?( (?:of|on|for) [^:=|]{1,60}?)?(?<!step)(?<!epoch)(?<!batch)(?<!iteration)"
     r"(\s*(?:[:=]|[-=]>|→)\s*|\s(?:is|was)\s|(?(1)(?!)|\s{1,8}))"
     r"['\"]?(?:(?:tensor|array|[\w.]*float\d+)\()?\[?\s?"
-    rf"(?:(\d+)/(\d+) ?\([\d.]+ ?%\)|({_NUMBER})(?!\s?%\|)(?: ?(%))?)"
+    rf"(?:(\d[\d,]*)/(\d[\d,]*) ?\([\d.]+ ?%\)|({_NUMBER})(?!\s?%\|)(?: ?(%))?)"
 )
 _KINDS = (
     "global_step", "step", "iter", "epoch", "round", "generation", "episode", "trial", "line",
@@ -40,7 +45,7 @@ _KINDS = (
 _BARS = ("|", "│", "┃")  # between the cells of a table
 _STEP = re.compile(
     r"(?i)(?<![a-z])(global[_ ]?step|step|iter|epoch|round|generation|episode|trial)(?:ation)?"
-    r"['\"]?\s*[:=#]?\s*['\"\[(]?\s*(\d+)(?![.\w])"
+    r"['\"]?\s*[:=#]?\s*['\"\[(]?\s*(\d+(?:,\d{3})*)(?![.\w])"
     r"|^\s*\[?(\d+)(?:\]|:\s)"
 )
 _SETTINGS_LINE = re.compile(
@@ -59,6 +64,8 @@ _REPORT = re.compile(  # of scikit-learn: precision, recall, F1, support
 )
 _HELD_OUT = re.compile(r"(?i)\W*(test(?:ing)?|val(?:id(?:ation)?)?|eval(?:uation)?|dev)\b")
 _LAST_WORD = re.compile(rf"{_WORD}$")
+_OF_NO_NAME = re.compile(r"(?i:nan|inf|infinity)|INFO|DEBUG|WARN(?:ING)?")
+_BARE = re.compile(r"(?<![\w'\"])-?(?:nan|inf)(?![\w'\"])")  # as Python writes them in a dict
 _TIMES = r"(?i).*(?:time|runtime|per_second|elapsed|eta|timestamp|ts|duration|fps)"
 _MARKS = frozenset((*STEPS, "#"))  # "#" of spaCy
 _STEPS_OF_ROWS = ("total_timesteps", "timesteps", "steps", *STEPS, "iterations")
@@ -88,13 +95,18 @@ def read_output(text: str, patterns: Sequence[str] = ()) -> list[MetricPoint]:
     for line in (*re.sub(_ESCAPE, "", text).split("\n"), ""):  # which ends a table
         drawn = re.split(r"[\r\x08]+", line) if "\r" in line or "\x08" in line else [line]
         shown = next((part for part in reversed(drawn) if part.strip()), "")
-        found += _of_forms(forms, shown) if forms else reader.read(shown)
+        found += _of_forms(forms, shown) if forms else reader.read(_plain(shown))
     series: dict[str, list[_Point]] = {}
     found = [*_parted(found)]
     for name, point in found:
         series.setdefault(name, []).append(point)
     steps = {name: iter(_steps(points)) for name, points in series.items()}
     return [MetricPoint(name, point.value, 0, next(steps[name])) for name, point in found]
+
+
+def _plain(line: str) -> str:
+    """Return a line without the commas between thousands."""
+    return _THOUSANDS.sub(lambda match: match[0].replace(",", ""), line) if "," in line else line
 
 
 def _of_forms(forms: Sequence[re.Pattern[str]], line: str) -> Iterator[tuple[str, _Point]]:
@@ -239,7 +251,7 @@ def _steps_of(line: str) -> dict[str, int]:
     found: dict[str, int] = {}
     for name, number, first in _STEP.findall(line):
         kind = "global_step" if name[:1] in "gG" and name else name.lower() or "line"
-        found.setdefault(kind, int(number or first))
+        found.setdefault(kind, int((number or first).replace(",", "")))
     return found
 
 
@@ -249,7 +261,7 @@ def _mapping(line: str) -> list[tuple[str, float]]:
         line = line[line.find("{") :]
     if not line.lstrip().startswith("{"):
         return []
-    for read in (json.loads, ast.literal_eval):
+    for read in (json.loads, lambda text: ast.literal_eval(_BARE.sub(r"'\g<0>'", text))):
         with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
             value: Any = params.quietly(read, line.strip())
             return _numbers(params.flatten(value), _MARKS) if isinstance(value, dict) else []
@@ -289,8 +301,8 @@ def _fields(line: str, has_step: bool) -> Iterator[tuple[str, float]]:
         if name is None:
             continue
         if part:
-            if int(whole):
-                yield name, 100 * int(part) / int(whole)
+            if all_of := int(whole.replace(",", "")):
+                yield name, 100 * int(part.replace(",", "")) / all_of
             continue
         if name == "precision" and number in ("16", "32", "64"):  # of floats
             continue
@@ -312,7 +324,9 @@ def _before(text: str) -> str:
     found = ""
     for part in text.split(" ")[-2:-5:-1] if text.endswith(" ") else ():
         word = _LAST_WORD.search(part)
-        found = f"{word[0]} {found}" if word else found
-        if not word or word[0] != part:
+        if not word or _OF_NO_NAME.fullmatch(word[0]):
+            break
+        found = f"{word[0]} {found}"
+        if word[0] != part:
             break
     return found

@@ -18,6 +18,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -112,19 +113,15 @@ def find(repo: Repo, host: str) -> Home | None:
             rf"(?:ssh://)?git@{re.escape(urlsplit(host).hostname or '')}(?::\d+)?[:/](.+)", url
         ):
             url = f"{host}/{match[1]}"
-        if url.startswith(f"{host}/"):
-            try:
+        with suppress(UsageError):
+            if url.startswith(f"{host}/"):
                 return parse(url, host)
-            except UsageError:
-                continue
     return None
 
 
 def remotes(repo: Repo) -> dict[str, str]:
     """Return ``{name: address}`` of the git remotes."""
-    listed = repo.git("config", "--null", "--get-regexp", r"^remote\..*\.url$", ok=(0, 1))
-    pairs = (one.split("\n", 1) for one in listed.decode("utf-8", "replace").split("\0")[:-1])
-    return {key[7:-4]: url for key, url in pairs}
+    return {key[7:-4]: url for _, key, url in repo.scoped_config(r"^remote\..*\.url$")}
 
 
 # -- the token -------------------------------------------------------------------------------------

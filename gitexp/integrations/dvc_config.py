@@ -33,7 +33,7 @@ def has_remote(root: Path, name: str, url: str) -> bool:
         UsageError: there is another one of that name, or that can be no name.
         FormatError: the configuration cannot be read.
     """
-    known, section = _read(root / CONFIG), _section(name)
+    (_, known), section = _read(root / CONFIG), _section(name)
     if known.has_section(section) and known.get(section, "url", fallback=None) != url:
         raise UsageError(
             f"DVC has a remote '{name}' already, with another address; choose another name:"
@@ -51,14 +51,12 @@ def add_remote(root: Path, name: str, url: str) -> bool:
     """
     if has_remote(root, name, url):
         return False
-    path, section = root / CONFIG, _section(name)
-    known = _read(path)
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    text, known = _read(root / CONFIG)
     if not known.has_option("core", "remote"):
         core = f"[core]\n    remote = {name}\n"
         there = re.compile(r"^\[core\]\s*?\n", re.MULTILINE)
         text = there.sub(core, text, count=1) if known.has_section("core") else core + text
-    _write(path, _joined(text, section, {"url": url}), 0o644)
+    _write(root / CONFIG, _joined(text, _section(name), {"url": url}), 0o644)
     return True
 
 
@@ -82,8 +80,7 @@ def keep_login(repo: Repo, name: str, user: str, password: str) -> None:
     """
     check_ignored(repo)
     path, section = repo.root / LOCAL, _section(name)
-    _read(path)
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    text, _ = _read(path)
     before = rf"(?m)^\[{re.escape(section)}\][^\n]*\n(?:(?!\[).*\n?)*"
     login = {"auth": "basic", "user": user, "password": password}
     _write(path, _joined(re.sub(before, "", text), section, login), 0o600)
@@ -95,15 +92,17 @@ def _section(name: str) -> str:
     return f"'remote \"{name}\"'"
 
 
-def _read(path: Path) -> configparser.ConfigParser:
+def _read(path: Path) -> tuple[str, configparser.ConfigParser]:
+    """Return a configuration as text and as it reads; both are empty where there is none."""
     found = configparser.ConfigParser(interpolation=None)
     try:
-        found.read(path, encoding="utf-8")
-    except (configparser.Error, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        found.read_string(text)
+    except (configparser.Error, UnicodeDecodeError, OSError) as error:
         raise FormatError(
             f"{path.parent.name}/{path.name} cannot be read: {str(error).splitlines()[0]}"
         ) from None
-    return found
+    return text, found
 
 
 def _joined(text: str, section: str, values: Mapping[str, str]) -> str:

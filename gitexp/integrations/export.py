@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import Experiment, MetricPoint
 from gitexp.formats.extras import needed
 from gitexp.repo import Repo
-from gitexp.store.histories import Unread, file_of, files_of, points, points_of
+from gitexp.store.histories import Unread, file_of, files_of, points_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,14 +43,14 @@ _ROWS = 100_000  # of a row group: some MB in memory
 _WHOLE = 2**63 - 1
 
 
-def columns(experiments: Iterable[Experiment]) -> list[str]:
+def columns(experiments: Sequence[Experiment]) -> list[str]:
     """Return the names of the columns: facts, then ``params.*`` and ``metrics.*`` in the order of
     their first appearance."""
-    seen: dict[str, dict[str, None]] = {"params": {}, "metrics": {}}
-    for item in experiments:
-        for family, names in seen.items():
-            names.update(dict.fromkeys(getattr(item, family)))
-    return [*FACTS, *(f"{family}.{name}" for family, names in seen.items() for name in names)]
+    names = {
+        kind: dict.fromkeys(chain.from_iterable(getattr(item, kind) for item in experiments))
+        for kind in ("params", "metrics")
+    }
+    return [*FACTS, *(f"{kind}.{name}" for kind, some in names.items() for name in some)]
 
 
 def value(experiment: Experiment, column: str) -> Any:
@@ -105,18 +106,19 @@ def records(
 ) -> Iterator[dict[str, Any]]:
     """Yield everything about each experiment, params nested as in their file; with every logged
     value where that is wanted."""
-    stream = _grouped(points(repo, experiments, unread)) if with_points else iter(())
-    ahead = next(stream, None)
-    for item, files in files_of(repo, experiments, "params"):
+    none: Iterable[tuple[Experiment, dict[str, bytes]]] = ((item, {}) for item in experiments)
+    read = files_of(repo, experiments, "metrics") if with_points else none
+    for (item, files), (_, logged) in zip(files_of(repo, experiments, "params"), read):
         facts = {
             name: getattr(item, name)
             for name in (*FACTS, "email", "parent", "command", "notes", "files", "extra")
         }
         facts |= {"params": _nested(item, files), "metrics": item.metrics}
         if with_points:
-            is_here = ahead is not None and ahead[0] is item
-            facts["history"] = ahead[1] if ahead and is_here else []
-            ahead = next(stream, None) if is_here else ahead
+            facts["history"] = [
+                {"metric": name, "value": number, "timestamp": moment(at), "step": step}
+                for name, number, at, step in points_of(item, logged, unread)
+            ]
         yield facts
 
 
@@ -155,23 +157,14 @@ def write_points(rows: Iterable[tuple[Experiment, MetricPoint]], target: Path) -
     pa, pq = arrow()
     kinds = (*[pa.string()] * 3, pa.float64(), pa.timestamp("ms", tz="UTC"), pa.int64())
     schema = pa.schema([pa.field(name, kind) for name, kind in zip(POINT, kinds)])
+    cells = (
+        (item.name, item.id, _sound(name), metrics.double(number), moment(at), _whole(step))
+        for item, (name, number, at, step) in rows
+    )
     with pq.ParquetWriter(target, schema) as writer:
-        lists: list[list[Any]] = [[] for _ in POINT]
-
-        def flush() -> None:
-            arrays = [pa.array(cells, kind) for cells, kind in zip(lists, kinds)]
+        while chunk := [*islice(cells, _ROWS)]:
+            arrays = [pa.array(column, kind) for column, kind in zip(zip(*chunk), kinds)]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
-            for cells in lists:
-                cells.clear()
-
-        for item, (name, number, timestamp, step) in rows:
-            whole = step if abs(step) <= _WHOLE else None
-            cells = (_sound(name), metrics.double(number), moment(timestamp), whole)
-            for list_, cell in zip(lists, (item.name, item.id, *cells)):
-                list_.append(cell)
-            if len(lists[0]) >= _ROWS:
-                flush()
-        flush()
 
 
 def arrow() -> tuple[Any, Any]:
@@ -199,6 +192,10 @@ def _column(pa: Any, name: str, cells: Sequence[Any]) -> tuple[pa.DataType, Call
     return pa.string(), lambda cell: _sound(text(cell))
 
 
+def _whole(step: int) -> int | None:
+    return step if abs(step) <= _WHOLE else None
+
+
 def _sound(value: str) -> str:
     return value.encode("utf-8", "replace").decode()
 
@@ -214,17 +211,3 @@ def _nested(experiment: Experiment, files: Mapping[str, bytes]) -> Any:
         with suppress(FormatError):
             return params.load(file_of(files, paths[0]), paths[0])
     return dict(experiment.params)
-
-
-def _grouped(
-    rows: Iterable[tuple[Experiment, MetricPoint]],
-) -> Iterator[tuple[Experiment, list[dict[str, Any]]]]:
-    from itertools import groupby
-
-    for _, some in groupby(rows, lambda row: id(row[0])):
-        item, first = next(some)
-        history = [
-            {"metric": name, "value": number, "timestamp": moment(at), "step": step}
-            for name, number, at, step in (first, *(point for _, point in some))
-        ]
-        yield item, history

@@ -27,7 +27,6 @@ class GitexpLogger(Logger):
     def __init__(self, **options: Any) -> None:
         super().__init__()
         self._training = Training(options)
-        self._begun = False
 
     @property
     def name(self) -> str:
@@ -41,12 +40,10 @@ class GitexpLogger(Logger):
     def log_hyperparams(
         self, params: Mapping[str, Any] | Namespace, *args: Any, **kwargs: Any
     ) -> None:
-        self._begin()
         self._training.log_params(vars(params) if isinstance(params, Namespace) else params)
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        self._begin()
         # Lightning adds it to each row
         values = {name: value for name, value in metrics.items() if name != "epoch"}
         self._training.log(values, step=step or 0)
@@ -56,9 +53,3 @@ class GitexpLogger(Logger):
         # a failed training ends its run with the exception, when Python exits
         if status == "success":
             self._training.end()
-            self._begun = False
-
-    def _begin(self) -> None:
-        if not self._begun:
-            self._begun = True
-            self._training.begin({})

@@ -41,7 +41,9 @@ class Training:
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log params that are known later."""
-        if self._run is not None:
+        if self._run is None:
+            self.begin(params)
+        else:
             self._run.log_params(params)
 
     def log(self, metrics: Mapping[str, Any], step: int) -> None:

@@ -1,7 +1,7 @@
 """The user's repository as git and DVC see it, and a snapshot of it; knows no experiment.
 
-Only ``process.py`` starts git, and GitPython is imported nowhere else. ``objects.py`` and
-``refs.py`` know what git keeps, and ``repository.py`` puts them together.
+Only ``process.py`` starts git. ``objects.py`` and ``refs.py`` know what git keeps, and
+``repository.py`` puts them together.
 """
 
 from gitexp.repo.objects import Object

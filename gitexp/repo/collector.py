@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gitexp.formats.errors import GitError
+from gitexp.repo import files
 from gitexp.repo.process import joined
 from gitexp.repo.repository import Repo
 
@@ -115,10 +116,7 @@ def _missing(repo: Repo, made: Mapping[str, object]) -> list[str]:
 def _at_work(repo: Repo) -> str:
     """Return the process id and host of the collector that is at work here, as git notes them; ""
     where there is none."""
-    try:
-        return (repo.common_dir / "gc.pid").read_text(errors="replace")
-    except OSError:
-        return ""
+    return (files.read_bytes(repo.common_dir / "gc.pid") or b"").decode(errors="replace")
 
 
 def _wait(repo: Repo) -> None:

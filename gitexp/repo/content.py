@@ -134,11 +134,8 @@ def told(lacking: list[tuple[str, str]]) -> str | None:
 
 def elsewhere(repo: Repo) -> bool:
     """Whether the work tree holds content that git's objects alone do not give."""
-    return bool(
-        repo.filter_program("annex")
-        or repo.filter_program("lfs")
-        or (repo.root / ".gitmodules").exists()
-    )
+    filtered = any(map(repo.filter_program, ("annex", "lfs")))
+    return filtered or (repo.root / ".gitmodules").exists()
 
 
 def _inner(repo: Repo, tree: Path) -> Repo:

@@ -55,7 +55,11 @@ def download(
         made = {name: Path(folder, str(number)) for number, name in enumerate(chosen)}
         for name, file in made.items():
             if name in data:
-                _write_data(repo, data[name], file)
+                if not dvc.bring(repo, data[name], file):
+                    raise NotFoundError(
+                        f"'{name}' is neither in DVC's cache nor on its remote; where you have it,"
+                        " run: dvc push"
+                    )
             else:
                 _write(repo, commit, name, modes[name], file)
         for name, file in made.items():
@@ -148,11 +152,3 @@ def _smudged(repo: Repo, path: str, file: Path, size: int) -> bool:
         shutil.copyfileobj(source, target)
     os.replace(whole, file)
     return file.stat().st_size == size
-
-
-def _write_data(repo: Repo, item: Data, file: Path) -> None:
-    if not dvc.bring(repo, item, file):
-        raise NotFoundError(
-            f"'{item.path}' is neither in DVC's cache nor on its remote; where you have it, run:"
-            " dvc push"
-        )

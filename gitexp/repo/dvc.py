@@ -17,13 +17,13 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gitexp.formats import message
 from gitexp.formats.errors import GitexpError, MissingExtraError, UsageError
-from gitexp.formats.message import readable
 from gitexp.repo import Repo, dvc_pointers
 from gitexp.repo.dvc_pointers import FOLDER, SUFFIX, Data
+from gitexp.repo.files import link_or_copy
 
 if TYPE_CHECKING:
     import configparser
@@ -52,16 +52,12 @@ def keep(repo: Repo, files: Mapping[str, Path]) -> dict[str, bytes]:
         GitexpError: DVC failed.
     """
     with _faults(), _project(repo) as project:
-        places = {}
-        for number, (path, file) in enumerate(files.items()):
-            place = project / str(number) / path.rpartition("/")[2]
+        names = {path: path.rpartition("/")[2] for path in files}
+        places = {path: project / str(at) / names[path] for at, path in enumerate(files)}
+        for path, place in places.items():
             place.parent.mkdir()
-            try:
-                os.link(file.resolve(), place)
-            except OSError:
-                shutil.copyfile(file, place)
-            places[path] = place
-        for chunk in chunks([str(place) for place in places.values()]):
+            link_or_copy(files[path].resolve(), place)
+        for chunk in chunks([*map(str, places.values())]):
             run(project, "add", "--no-relink", *chunk)
         return {
             f"{path}{SUFFIX}": place.with_name(place.name + SUFFIX).read_bytes()
@@ -80,8 +76,9 @@ def takes(repo: Repo, path: str, size: int, limit: int) -> bool:
         return False
     if not dvc_pointers.in_use(repo.root):
         raise UsageError(
-            f"artifact {path} has {readable(size)}, over the limit of {readable(limit)}; raise"
-            " max_file_size in the settings, or keep it with DVC or Git LFS"
+            f"artifact {path} has {message.readable(size)}, over the limit of"
+            f" {message.readable(limit)}; raise max_file_size in the settings, or keep it with DVC"
+            " or Git LFS"
         )
     held = dvc_pointers.holder(dvc_pointers.here(repo), path)
     if held and held.pointer != f"{path}{SUFFIX}":
@@ -93,9 +90,8 @@ def takes(repo: Repo, path: str, size: int, limit: int) -> bool:
 
 
 def has_remote(repo: Repo) -> bool:
-    """Whether a default remote for data is set up, as far as the repository's own configuration
-    says."""
-    return any(config.has_option("core", "remote") for config in _configs(repo.root))
+    """Whether the repository's own configuration has a default remote for data."""
+    return _config(repo.root).has_option("core", "remote")
 
 
 def checkout(repo: Repo, tree: Path, data: Sequence[Data]) -> tuple[str, ...]:
@@ -111,11 +107,9 @@ def checkout(repo: Repo, tree: Path, data: Sequence[Data]) -> tuple[str, ...]:
     if not data:
         return ()
     top = tree.resolve()
-    if outside := next(
-        (item.path for item in data if not (tree / item.path).parent.resolve().is_relative_to(top)),
-        None,
-    ):
-        raise GitexpError(f"'{outside}' lies behind a link that leaves the repository")
+    for item in data:
+        if not (tree / item.path).parent.resolve().is_relative_to(top):
+            raise GitexpError(f"'{item.path}' lies behind a link that leaves the repository")
     if tree != repo.root:
         with _faults():
             _adapt(repo, tree)
@@ -151,11 +145,9 @@ def of_experiments(repo: Repo, commits: Iterable[str]) -> tuple[Data, ...]:
     remote that it could go to."""
     if not dvc_pointers.in_use(repo.root) or not has_remote(repo):
         return ()
-    found = {
-        item.hash: item
-        for commit in commits
-        for item in dvc_pointers.of_commit(repo, commit).values()
-    }
+    found: dict[str, Data] = {}
+    for commit in commits:
+        found |= {item.hash: item for item in dvc_pointers.of_commit(repo, commit).values()}
     return tuple(item for item in found.values() if item.entry.get("push") is not False)
 
 
@@ -163,11 +155,7 @@ def of_experiments(repo: Repo, commits: Iterable[str]) -> tuple[Data, ...]:
 
 
 def _started(folder: Path, args: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    env = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("GIT_") or name.startswith("GIT_SSH")
-    }
+    env = {name: one for name, one in os.environ.items() if not re.match("GIT_(?!SSH)", name)}
     env["DVC_NO_ANALYTICS"] = "1"  # what we start is no use of DVC by the user
     try:
         return subprocess.run(
@@ -187,9 +175,8 @@ def _failed(what: str, done: subprocess.CompletedProcess[str]) -> GitexpError:
     said = [line for line in done.stderr.splitlines() if line.strip()]
     first = next((at for at, line in enumerate(said) if line.startswith("ERROR: ")), 0)
     words = " ".join(said[first : first + 2]).removeprefix("ERROR: ")
-    return GitexpError(
-        f"dvc {what} failed: {message.one_line(words) or f'exit code {done.returncode}'}"
-    )
+    why = message.one_line(words) or f"exit code {done.returncode}"
+    return GitexpError(f"dvc {what} failed: {why}")
 
 
 def _program() -> list[str]:
@@ -264,9 +251,8 @@ def _project(repo: Repo) -> Iterator[Path]:
     ) as name:
         project = Path(name)
         (project / FOLDER).mkdir()
-        core = {"no_scm": "True", "check_update": "False"}
-        settled = {"core": core, "cache": {"type": "reflink,copy"}}
-        _write_config(repo, project, {**settled, **_logins(repo)})
+        more = {"core": {"no_scm": "True", "check_update": "False"}, **_logins(repo)}
+        _write_config(repo, project, {"cache": {"type": "reflink,copy"}, **more})
         yield project
 
 
@@ -283,12 +269,8 @@ def _logins(repo: Repo) -> dict[str, dict[str, str]]:
         for _, key, value in repo.scoped_config(r"^credential\..*\.helper$")
         if _OUR_HELPER in value
     }
-    known: dict[str, dict[str, str]] = {}
-    for config in _configs(repo.root) if hosts else ():
-        for section in config.sections():
-            known.setdefault(section, {}).update(config[section])
     logins = {}
-    for section, values in known.items():
+    for section, values in _config(repo.root).items() if hosts else ():
         host = "/".join(values.get("url", "").strip("\"'").split("/")[:3])
         if host in hosts and not {"auth", "user", "password", "ask_password"} & {*values}:
             nobody = {"GIT_ASKPASS": "", "SSH_ASKPASS": ""}
@@ -307,14 +289,14 @@ def _adapt(repo: Repo, tree: Path) -> None:
     that git ignores."""
     if not dvc_pointers.in_use(repo.root):
         return
-    # of that commit: relative, or somebody's idea
-    own = any(config.has_option("cache", "dir") for config in _configs(tree))
-    _write_config(
-        repo,
-        tree,
-        {"cache": {"dir": run(repo.root, "cache", "dir").strip()}} if own else {},
-        "config.local",
-    )
+    # that of its commit is relative, or somebody's idea
+    own = _config(tree).has_option("cache", "dir")
+    _write_config(repo, tree, _cache(repo) if own else {}, "config.local")
+
+
+def _cache(repo: Repo) -> dict[str, dict[str, str]]:
+    """Return the repository's cache as a section of configuration; DVC is asked."""
+    return {"cache": {"dir": run(repo.root, "cache", "dir").strip()}}
 
 
 def _write_config(
@@ -326,9 +308,7 @@ def _write_config(
     Where the repository says nothing of the cache, the user's or the machine's configuration may.
     So its usual place leads to the repository's own by a link, and no process has to be asked.
     """
-    config = _parser()
-    for known in _configs(repo.root):
-        config.read_dict({section: dict(known[section]) for section in known.sections()})
+    config = _config(repo.root)
     for section in config.sections():
         for key in ("url", "dir"):
             value = config[section].get(key, "").strip("\"'")
@@ -340,10 +320,7 @@ def _write_config(
         try:
             cache.symlink_to(repo.root / FOLDER / "cache", target_is_directory=True)
         except OSError:  # Windows without the right to
-            more = {
-                **more,
-                "cache": {**more.get("cache", {}), "dir": run(repo.root, "cache", "dir").strip()},
-            }
+            config.read_dict(_cache(repo))
     (repo.root / FOLDER / "cache").mkdir(exist_ok=True)
     config.read_dict(more)
     place = top / FOLDER / name
@@ -353,23 +330,19 @@ def _write_config(
         config.write(file)
 
 
-def _configs(top: Path) -> list[configparser.RawConfigParser]:
-    """Return the configuration of DVC in a work tree, the local one last."""
+def _config(top: Path) -> configparser.RawConfigParser:
+    """Return the configuration of DVC in a work tree, the local one over the other; a damaged file
+    counts as none."""
     import configparser
 
-    found = []
+    how: dict[str, Any] = {"comment_prefixes": ("#",), "strict": False, "default_section": "\0"}
+    whole = configparser.RawConfigParser(**how)
     for name in ("config", "config.local"):
-        config = _parser()
+        config = configparser.RawConfigParser(**how)
         with suppress(OSError, configparser.Error, UnicodeDecodeError):
             config.read_string((top / FOLDER / name).read_text("utf-8"))
-            found.append(config)
-    return found
-
-
-def _parser() -> configparser.RawConfigParser:
-    import configparser
-
-    return configparser.RawConfigParser(comment_prefixes=("#",), strict=False, default_section="\0")
+            whole.read_dict(config)
+    return whole
 
 
 def chunks(words: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -168,20 +168,14 @@ def changes(repo: Repo, a: Mapping[str, Data], b: Mapping[str, Data]) -> Iterato
         old, new = a.get(path), b.get(path)
         if old and new and old.hash == new.hash:
             continue
-        added, removed, changed = _files_between(repo, old, new)
-        yield DataChange(
-            path,
-            "changed" if old and new else "removed" if old else "added",
-            old.hash if old else None,
-            new.hash if new else None,
-            old.size if old else None,
-            new.size if new else None,
-            old.files if old else None,
-            new.files if new else None,
-            added,
-            removed,
-            changed,
-        )
+        status = "changed" if old and new else "removed" if old else "added"
+        (hash_a, size_a, files_a), (hash_b, size_b, files_b) = map(_said, (old, new))
+        sides = (hash_a, hash_b, size_a, size_b, files_a, files_b)
+        yield DataChange(path, status, *sides, *_files_between(repo, old, new))
+
+
+def _said(side: Data | None) -> tuple[str | None, int | None, int | None]:
+    return (side.hash, side.size, side.files) if side else (None, None, None)
 
 
 # -- reading ---------------------------------------------------------------------------------------

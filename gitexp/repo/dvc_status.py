@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -111,7 +111,7 @@ def stale(repo: Repo, data: Mapping[str, Data] | None = None) -> tuple[Stale, ..
         return ()
     now = time.time()
     known = _known(repo)
-    looks = {path: look for path in data if (look := _look(repo.root / path))}
+    looks = _looks(repo, data)
     judged = {
         path: known[path][2]
         for path, look in looks.items()
@@ -119,18 +119,14 @@ def stale(repo: Repo, data: Mapping[str, Data] | None = None) -> tuple[Stale, ..
     }
     same = [path for path in looks if path not in judged and _is_same(repo.root / path, data[path])]
     if same:
-        seen(repo, [data[path] for path in same], {path: looks[path] for path in same})
+        _note(repo, {path: data[path] for path in same}, looks, time.time())
         judged.update(dict.fromkeys(same, False))
     if len(judged) == len(looks):
         return tuple(
             Stale(path, data[path].target) for path, is_stale in judged.items() if is_stale
         )
     found = tuple(_modified(repo, data))
-    changed = {item.path for item in found}
-    old = {path: look for path, look in looks.items() if look[1] < now - _FRESH}
-    _remember(
-        repo, {path: [data[path].hash, look[0], path in changed] for path, look in old.items()}
-    )
+    _note(repo, data, looks, now, {item.path for item in found})
     return found
 
 
@@ -138,14 +134,9 @@ def suspects(repo: Repo, data: Mapping[str, Data]) -> tuple[str, ...]:
     """Return the data that is known to be stale, or was right once and looks different now; DVC is
     not asked."""
     known = _known(repo) if data else {}
-    looks = {
-        path: _look(repo.root / path)
-        for path, item in data.items()
-        if path in known and known[path][0] == item.hash
-    }
-    return tuple(
-        sorted(path for path, look in looks.items() if look and [look[0], False] != known[path][1:])
-    )
+    same = [path for path in sorted(data) if known.get(path, [""])[0] == data[path].hash]
+    looks = _looks(repo, same)
+    return tuple(path for path, look in looks.items() if [look[0], False] != known[path][1:])
 
 
 def apart(repo: Repo, data: Mapping[str, Data]) -> tuple[str, ...]:
@@ -169,31 +160,16 @@ def commit(repo: Repo, found: Iterable[Stale]) -> None:
 
     items = list(found)
     now = time.time()
-    looks = {item.path: look for item in items if (look := _look(repo.root / item.path))}
+    looks = _looks(repo, [item.path for item in items])
     for targets in dvc.chunks(sorted({item.target for item in items})):
         dvc.run(repo.root, "commit", "--force", "--no-relink", *targets)
-    data = dvc_pointers.here(repo)
-    known = {
-        path: [data[path].hash, look, False]
-        for path, (look, at) in looks.items()
-        if path in data and at < now - _FRESH
-    }
-    _remember(repo, known)
+    _note(repo, dvc_pointers.here(repo), looks, now)
 
 
-def seen(
-    repo: Repo, data: Iterable[Data], looks: Mapping[str, tuple[str, float]] | None = None
-) -> None:
-    """Note that data in the work tree is what its pointers say: DVC has just written it, or it was
-    read after it looked so."""
-    now = time.time()
-    known = {
-        item.path: [item.hash, look[0], False]
-        for item in data
-        if (look := looks[item.path] if looks else _look(repo.root / item.path))
-        and look[1] < now - _FRESH
-    }
-    _remember(repo, known)
+def seen(repo: Repo, data: Iterable[Data]) -> None:
+    """Note that data in the work tree is what its pointers say: DVC has just written it."""
+    written = {item.path: item for item in data}
+    _note(repo, written, _looks(repo, written), time.time())
 
 
 def _is_same(path: Path, item: Data) -> bool:
@@ -216,10 +192,8 @@ def _is_same(path: Path, item: Data) -> bool:
 
 
 def _answer(repo: Repo) -> bool | None:
-    try:
-        return {"yes": True, "no": False}.get((repo.state_dir / _ANSWER).read_text().strip())
-    except OSError:
-        return None
+    said = files.read_bytes(repo.state_dir / _ANSWER) or b""
+    return {b"yes": True, b"no": False}.get(said.strip())
 
 
 def _modified(repo: Repo, data: Mapping[str, Data]) -> Iterator[Stale]:
@@ -268,6 +242,28 @@ def _look(path: Path) -> tuple[str, float] | None:
 
     whole = "\n".join(sorted(lines)).encode("utf-8", "surrogateescape")
     return hashlib.sha256(whole).hexdigest(), newest
+
+
+def _looks(repo: Repo, paths: Iterable[str]) -> dict[str, tuple[str, float]]:
+    """Return how each looks, but for those that are not there, as ``_look`` says it."""
+    return {path: look for path in paths if (look := _look(repo.root / path))}
+
+
+def _note(
+    repo: Repo,
+    data: Mapping[str, Data],
+    looks: Mapping[str, tuple[str, float]],
+    now: float,
+    changed: Collection[str] = (),
+) -> None:
+    """Keep how data looked when it was known to be what its pointer says, or ``changed``: but for
+    what was written so short before ``now`` that more may be without a visible change."""
+    seen = {
+        path: [data[path].hash, look, path in changed]
+        for path, (look, written) in looks.items()
+        if path in data and written < now - _FRESH
+    }
+    _remember(repo, seen)
 
 
 def _known(repo: Repo) -> dict[str, Any]:

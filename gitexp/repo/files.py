@@ -79,10 +79,7 @@ def looks(status: os.stat_result) -> tuple[int, ...]:
 
 def modified(path: Path) -> int:
     """Return when a file or folder was written last, in ns; 0 where there is none."""
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0
+    return (stamp(path) or (0,))[0]
 
 
 def read_bytes(path: Path) -> bytes | None:

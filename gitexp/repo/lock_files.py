@@ -98,7 +98,8 @@ def met(error: GitError, name: str) -> bool:
 def _all(repo: Git) -> Iterator[Path]:
     for folder in dict.fromkeys((repo.git_dir, repo.common_dir)):
         yield from sorted(folder.glob("*.lock"))
-        yield from sorted((folder / "refs").rglob("*.lock"))
+        refs = (Path(top, name) for top, _, names in os.walk(folder / "refs") for name in names)
+        yield from sorted(path for path in refs if path.suffix == ".lock")
 
 
 def gits() -> list[float] | None:

@@ -139,15 +139,18 @@ class Objects(Git):
         return oid
 
     def _write_object(self, kind: str, data: bytes) -> str:
-        if len(data) > _SMALL or not self._plain_store:
+        # modes and syncs of another kind than by default are left to git
+        if len(data) > _SMALL or self.shared or _SYNCED & self.told.keys():
             return self.line("hash-object", "-t", kind, "-w", "--stdin", stdin=data)
         import hashlib
 
         whole = f"{kind} {len(data)}\0".encode() + data
         oid = hashlib.new(self.object_format, whole).hexdigest()
         target = f"{self.common_dir}/objects/{oid[:2]}/{oid[2:]}"
-        if not _freshened(target):
-            _write_loose(target, _packed(whole))
+        with suppress(OSError):  # it is young again, so that no prune that goes on takes it
+            os.utime(target)
+            return oid
+        _write_loose(target, _packed(whole))
         return oid
 
     def write_file(self, path: Path) -> str:
@@ -156,22 +159,6 @@ class Objects(Git):
             return self.write_object("blob", path.read_bytes())
         command = ("hash-object", "-w", "--no-filters", "--", str(path))
         return self.remembered(partial(self.line, *command))
-
-    @property
-    def _plain_store(self) -> bool:
-        """Whether objects lie in it as git writes them by default; modes and syncs of another kind
-        are left to git."""
-        return not (self.shared or _SYNCED & self.told.keys())
-
-
-def _freshened(target: str) -> bool:
-    """Make an object that is there already young again, so that no prune that goes on just now
-    takes it; False: it is not there."""
-    try:
-        os.utime(target)
-    except OSError:
-        return False
-    return True
 
 
 def _write_loose(target: str, data: bytes) -> None:

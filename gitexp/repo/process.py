@@ -1,12 +1,7 @@
 """Processes of git: every one of gitexp starts here.
 
-Calls take an argument list, never a shell, and give bytes. Foreign ``GIT_*`` variables are dropped
-(a hook sets GIT_DIR and GIT_INDEX_FILE, and would have us write into the wrong repository), and so
-are the repository's own hooks, fsmonitor and automatic gc, which are programs that somebody else
-may have put there. For the same reason only the few commands in ``_FETCHING`` may talk to a remote:
-any other that misses an object in a partial clone would start what ``.git/config`` names as the
-remote's program. Identity and the user's own configuration stay. ``subprocess`` is imported with
-the first process: a warm ``list`` starts none.
+Calls take an argument list, never a shell, and give bytes. What they take from outside is in
+``isolation.py``. ``subprocess`` is imported with the first process: a warm ``list`` starts none.
 """
 
 from __future__ import annotations
@@ -17,44 +12,28 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypedDict
 
 from gitexp.formats.errors import GitError, RepositoryError
 
 if TYPE_CHECKING:
     import subprocess
 
-_KEPT = (  # compiled where it is used first, which takes a millisecond and more
-    r"GIT_((AUTHOR|COMMITTER)_(NAME|EMAIL)|CONFIG_(GLOBAL|SYSTEM|NOSYSTEM|COUNT|KEY_\d+|VALUE_\d+)"
-    r"|SSH|SSH_COMMAND|SSH_VARIANT"
-    r"|ASKPASS|SSL_\w+|HTTP_\w+|PROXY_\w+|CEILING_DIRECTORIES|DISCOVERY_ACROSS_FILESYSTEM"
-    r"|EXEC_PATH|TRACE\w*|ALLOW_PROTOCOL)"
-)
-_SETTINGS = (
-    f"core.hooksPath={os.devnull}",
-    "core.fsmonitor=false",
-    "gc.auto=0",
-    "maintenance.auto=false",
-    "i18n.commitEncoding=UTF-8",
-    "log.showSignature=false",
-    "advice.sparseIndexExpanded=false",
-    "protocol.ext.allow=never",
-    "core.safecrlf=warn",
-)
-_OPTIONS = tuple(word for setting in _SETTINGS for word in ("-c", setting))
+    from typing_extensions import Unpack
+
 # of a remote: the stage, how much is done, of how much (0 where nobody knows)
 Progress = Callable[[str, int, int], None]
-_FETCHING = frozenset(
-    (
-        *("fetch", "push", "pull", "ls-remote", "clone", "checkout"),
-        *("restore", "worktree", "stash", "submodule"),
-    )
-)
-# git before 2.39.4 knows the second only
-_NO_FETCH = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}
-
-
+_STAGE = rb"(?:remote: )?([A-Z][\w ]+):\s+(?:\d+% \((\d+)/(\d+)\)|(\d+))"
 _left: list[subprocess.Popen[bytes]] = []  # those that nobody waits for
+
+
+class How(TypedDict, total=False):
+    """What a call of git takes besides its arguments, as ``Git.git`` does."""
+
+    stdin: bytes | None
+    env: Mapping[str, str] | None
+    ok: Sequence[int]
+    cwd: Path | None
 
 
 class Git:
@@ -131,29 +110,16 @@ class Git:
         """
         done = run([*self._options, *args], cwd or self.root, stdin, env, pass_fds)
         if done.returncode not in ok:
-            raise explained(os.fsdecode(done.stderr), done.returncode)
+            raise failure(done.stderr, done.returncode)
         return done.stdout
 
-    def entries(
-        self,
-        *args: str,
-        stdin: bytes | None = None,
-        env: Mapping[str, str] | None = None,
-        ok: Sequence[int] = (0,),
-        cwd: Path | None = None,
-    ) -> list[str]:
+    def entries(self, *args: str, **how: Unpack[How]) -> list[str]:
         """Run git with ``-z`` among its options, and return what it prints, piece by piece."""
-        return os.fsdecode(self.git(*args, stdin=stdin, env=env, ok=ok, cwd=cwd)).split("\0")[:-1]
+        return os.fsdecode(self.git(*args, **how)).split("\0")[:-1]
 
-    def line(
-        self,
-        *args: str,
-        stdin: bytes | None = None,
-        env: Mapping[str, str] | None = None,
-        ok: Sequence[int] = (0,),
-    ) -> str:
+    def line(self, *args: str, **how: Unpack[How]) -> str:
         """Run git and return the one line that it prints, without its end."""
-        return os.fsdecode(self.git(*args, stdin=stdin, env=env, ok=ok)).rstrip("\n")
+        return os.fsdecode(self.git(*args, **how)).rstrip("\n")
 
     def judged(self, *args: str) -> tuple[bool, str]:
         """Run git for a judgement: whether it is satisfied, and what it says about it on stderr."""
@@ -199,7 +165,7 @@ class Git:
             def finished() -> bytes:
                 stdout, stderr = process.communicate()
                 if process.returncode:
-                    raise explained(os.fsdecode(stderr), process.returncode)
+                    raise failure(stderr, process.returncode)
                 if said is not None:
                     said.extend(os.fsdecode(stderr).splitlines())
                 return stdout
@@ -234,24 +200,17 @@ class Git:
         """
         import subprocess
 
-        options = _OPTIONS[2:] if hooks else _OPTIONS
         if progress is None:
-            done = run(args, self.root, options=options)
+            done = run(args, self.root, hooks=hooks)
             return subprocess.CompletedProcess(
                 args, done.returncode, os.fsdecode(done.stdout), os.fsdecode(done.stderr)
             )
         import tempfile
 
-        command = ["git", *options, *args]
         with (
             tempfile.TemporaryFile() as said,
-            subprocess.Popen(
-                command,
-                cwd=self.root,
-                env=_environment(args, {}),
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=subprocess.PIPE,
+            _started(
+                args, self.root, hooks=hooks, stdin=subprocess.DEVNULL, stdout=said
             ) as process,
         ):
             assert process.stderr is not None
@@ -304,12 +263,12 @@ def run(
     stdin: bytes | None = None,
     env: Mapping[str, str] | None = None,
     pass_fds: Sequence[int] = (),
-    options: Sequence[str] = _OPTIONS,
+    hooks: bool = False,
 ) -> subprocess.CompletedProcess[bytes]:
     import subprocess
 
     source = subprocess.DEVNULL if stdin is None else subprocess.PIPE
-    with _started(args, cwd, env, pass_fds, options, stdin=source) as process:
+    with _started(args, cwd, env, pass_fds, hooks, stdin=source) as process:
         try:
             stdout, stderr = process.communicate(stdin)
         except BaseException:
@@ -323,19 +282,22 @@ def _started(
     cwd: Path,
     env: Mapping[str, str] | None = None,
     pass_fds: Sequence[int] = (),
-    options: Sequence[str] = _OPTIONS,
+    hooks: bool = False,
     **streams: Any,
 ) -> subprocess.Popen[bytes]:
     """Start git, with a pipe for each of its streams that is not given."""
     from subprocess import PIPE, Popen
 
+    from gitexp.repo.isolation import OPTIONS, environment
+
+    options = OPTIONS[2:] if hooks else OPTIONS
     streams = {"stdin": PIPE, "stdout": PIPE, "stderr": PIPE, **streams}
     inherited = {"pass_fds": pass_fds} if os.name == "posix" else {}
     try:
         return Popen(  # type: ignore[call-overload, no-any-return]
             ["git", *options, *args],
             cwd=cwd,
-            env=_environment(args, env or {}),
+            env=environment(args, env or {}),
             **streams,
             **inherited,
         )
@@ -349,108 +311,22 @@ def _started(
         raise RepositoryError(f"git could not be started: {error.strerror}") from None
 
 
-def _environment(args: Sequence[str], more: Mapping[str, str]) -> dict[str, str]:
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("GIT_") or re.fullmatch(_KEPT, name)
-    }
-    fetching = {} if _subcommand(args) in _FETCHING else _NO_FETCH
-    return {
-        **kept,
-        "LC_ALL": "C",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_OPTIONAL_LOCKS": "0",
-        **fetching,
-        **more,
-    }
-
-
-def _subcommand(args: Sequence[str]) -> str:
-    """Return git's command among its arguments: the first word that is not an option, nor the
-    value of one."""
-    words = iter(args)
-    for word in words:
-        if word == "-c":
-            next(words, None)
-        elif not word.startswith("-"):
-            return word
-    return ""
-
-
 def _followed(stream: IO[bytes], progress: Progress) -> str:
-    """Hand on the progress in git's stderr, as GitPython reads it, and return the lines that are
-    none."""
-    from git import RemoteProgress
-
-    class Followed(RemoteProgress):
-        def update(
-            self,
-            op_code: int,
-            cur_count: str | float,
-            max_count: str | float | None = None,
-            message: str = "",
-        ) -> None:
-            stage = (self._cur_line or "").removeprefix("remote: ").partition(":")[0]
-            progress(stage, int(float(cur_count or 0)), int(float(max_count or 0)))
-
-    reader = Followed()
-    handle = reader.new_message_handler()
-    rest = b""
+    """Hand on the progress in git's stderr, and return the lines that are none."""
+    rest, others = b"", []
     while part := stream.read1(65536):  # type: ignore[attr-defined]
         *lines, rest = re.split(rb"[\r\n]", rest + part)
         for line in filter(None, lines):
-            handle(os.fsdecode(line))
-    if rest:
-        handle(os.fsdecode(rest))
-    return "\n".join([*reader.other_lines, *reader.error_lines])
+            if found := re.match(_STAGE, line):
+                stage, done, total, alone = found.groups()
+                progress(stage.decode(), int(done or alone), int(total or 0))
+            else:
+                others.append(line)
+    return os.fsdecode(b"\n".join(filter(None, [*others, rest])))
 
 
-_EXPLANATIONS = {  # what git says: what we say
-    r"could not fetch [0-9a-f]+ from promisor remote": (
-        "a file of it is not in this partial clone, and looking fetches nothing; to bring all of"
-        " them: gitexp pull --all-files"
-    ),
-    r"unable to read tree": (
-        "a folder of it is not in this clone; in a partial one: gitexp pull --all-files; else see:"
-        " git fsck"
-    ),
-    r"not a git repository": "there is no git repository here; to start one: git init",
-    r"dubious ownership in repository at '([^']*)'": (
-        "git does not trust {0}, which another user owns; if you do: git config --global --add"
-        " safe.directory '{0}'"
-    ),
-    r"index file (?:corrupt|smaller)|bad (?:index|signature|header)|unknown index entry format": (
-        "the git index is corrupt; to build it again: rm .git/index && git reset"
-    ),
-    r"(?:fatal|error): (.*): clean filter '(.*)' failed": (
-        "the filter '{1}' does not take {0}; see: git config --get-regexp 'filter.{1}'"
-    ),
-    r"(?:Unable to create '|could not lock config file )([^'\n]*?)(?:\.lock')?: File exists": (
-        "another git process holds {0}.lock; try again when it is done, and if none is at work:"
-        " gitexp doctor --fix"
-    ),
-    r"Read-only file system|insufficient permission|[Pp]ermission denied": (
-        "git may not read or write here: {line}; check the permissions"
-    ),
-    r"No space left on device": (
-        "the disk is full, and git could not write; free some space and try again"
-    ),
-}
-
-
-def complaint(stderr: str) -> str:
-    """Return the line of git's stderr that says what went wrong; empty where there is none."""
-    said = [line.strip() for line in stderr.splitlines() if line.strip()]
-    marks = ("fatal:", "error:", "remote: fatal", "remote: error")
-    line = next((line for line in said if line.startswith(marks)), said[-1] if said else "")
-    return re.sub(r"^((remote|fatal|error): )+", "", line)
-
-
-def explained(stderr: str, returncode: int) -> GitError:
+def failure(stderr: bytes, returncode: int) -> GitError:
     """Return what git said as an error of ours, with the next step where it is known."""
-    line = complaint(stderr) or f"exit code {returncode}"
-    for pattern, text in _EXPLANATIONS.items():
-        if match := re.search(pattern, stderr):
-            return GitError(text.format(*match.groups(), line=line), returncode, stderr)
-    return GitError(f"git says: {line}", returncode, stderr)
+    from gitexp.repo.complaints import explained
+
+    return explained(os.fsdecode(stderr), returncode)

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitexp.formats.errors import GitError, RepositoryError
+from gitexp.repo import files
 from gitexp.repo.lock_files import freed
-from gitexp.repo.process import Git, explained, run
+from gitexp.repo.process import Git, failure, run
 
 if TYPE_CHECKING:
     import subprocess
@@ -67,7 +68,7 @@ class Transaction:
             pass
         if not answer:
             _, stderr = self._process.communicate()
-            raise explained(os.fsdecode(stderr), self._process.returncode)
+            raise failure(stderr, self._process.returncode)
 
 
 class Refs(Git):
@@ -96,10 +97,7 @@ class Refs(Git):
     def head_unmoved(self, head: Head) -> bool:
         """Whether HEAD still names the branch of ``head``. Read from the file; where the branch is,
         its update checks."""
-        try:
-            text = (self.git_dir / "HEAD").read_text()
-        except OSError:
-            return False
+        text = (files.read_bytes(self.git_dir / "HEAD") or b"").decode()
         if ".invalid" in text:  # refs are kept in a reftable
             return self.head().branch == head.branch
         return text.strip() == (f"ref: {head.branch}" if head.branch else head.commit)
@@ -107,14 +105,12 @@ class Refs(Git):
     def tip(self, ref: str) -> str | None:
         """Return what a ref points to, None where there is none: read from its file where it has
         one, else asked of git, unless there is no such ref for sure."""
-        try:
-            text = (self.common_dir / ref).read_text().strip()
-        except OSError:
-            text = ""
-            if not (self.common_dir / "reftable").exists():
-                packed = self.common_dir / "packed-refs"
-                if not packed.exists() or f" {ref}\n".encode() not in packed.read_bytes():
-                    return None
+        data = files.read_bytes(self.common_dir / ref)
+        if data is None and not (self.common_dir / "reftable").exists():
+            packed = files.read_bytes(self.common_dir / "packed-refs") or b""
+            if f" {ref}\n".encode() not in packed:
+                return None
+        text = (data or b"").decode().strip()
         return text if re.fullmatch(r"[0-9a-f]{40,64}", text) else self.refs(ref).get(ref)
 
     def refs(self, *patterns: str) -> dict[str, str]:
@@ -136,8 +132,6 @@ class Refs(Git):
         if self.shared or (self.common_dir / "reftable").exists():
             self.update_refs([f"create {ref} {oid}"], "gitexp: pin")
             return
-        from gitexp.repo import files
-
         try:  # a killed writer must leave no ref that is empty
             files.replace(self.make_state_dir(), self.common_dir / ref, f"{oid}\n".encode())
         except OSError as error:

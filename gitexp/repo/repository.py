@@ -14,7 +14,7 @@ from gitexp.formats import settings
 from gitexp.formats.errors import RepositoryError
 from gitexp.repo.discovery import find as find_usual
 from gitexp.repo.objects import Objects
-from gitexp.repo.process import explained, run
+from gitexp.repo.process import failure, run
 from gitexp.repo.refs import HEAD, Head, Refs
 
 if TYPE_CHECKING:
@@ -32,13 +32,9 @@ IN_PROGRESS = {
 
 
 class Repo(Objects, Refs):
-    """A git repository with a work tree.
+    """A git repository with a work tree, whose folders ``Git`` names.
 
     Attributes:
-        root: the top of the work tree.
-        git_dir: ``.git`` of this work tree (in a linked one its own folder).
-        common_dir: ``.git`` that all work trees share.
-        object_format: ``sha1`` or ``sha256``.
         found_at: where HEAD pointed when the repository was discovered, as far as that was known
             without another process.
         project: the folder with settings of its own that it was discovered from, as
@@ -80,7 +76,7 @@ class Repo(Objects, Refs):
                     "this is a bare repository (or inside .git), and experiments need a work tree;"
                     " clone it and work there"
                 )
-            raise explained(stderr, done.returncode)
+            raise failure(done.stderr, done.returncode)
         git_dir, common, object_format, root = lines[:4]
         repo = cls(Path(root), Path(git_dir), Path(os.path.abspath(where / common)), object_format)
         repo.found_at = repo._head_of(lines[4:6] if done.returncode == 0 else [])
@@ -211,11 +207,6 @@ class Repo(Objects, Refs):
 
     def gitpython_commit(self, commit: str) -> gitpython.Commit:
         """Return the commit as a GitPython object."""
-        return self.gitpython().commit(commit)
-
-    def gitpython(self) -> gitpython.Repo:
-        """Return this repository as a GitPython object: for people who want more, and for remotes
-        with progress."""
         import git
 
-        return git.Repo(self.root)
+        return git.Repo(self.root).commit(commit)

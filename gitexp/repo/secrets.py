@@ -34,7 +34,7 @@ _NAMES = (
     "*credentials.json", "service[-_]account*.json", "client_secret*.json", "secrets.*",
     ".dockercfg", "kubeconfig", "*.ovpn",
 )  # fmt: skip
-_HARMLESS = ("*.example", "*.sample", "*.template", "*.dist", "*.pub")
+_HARMLESS = ("*.example", "*.sample", "*.template", "*.dist", "*.pub", "*.py", "*.ipynb", "*.md")
 _FILTERS = (
     "allowlist.is_line_allowlisted", "heuristic.is_sequential_string",
     "heuristic.is_potential_uuid", "heuristic.is_likely_id_string",
@@ -84,17 +84,18 @@ def find(root: Path, paths: Iterable[str], memory: Path) -> dict[str, str]:
         }
         for path, why in _scanned(todo).items() if todo else ():
             verdicts[path][-1] = why
-        _remember(memory, verdicts)
+        with suppress(OSError):  # only speed is lost
+            files.replace(memory.parent, memory, json.dumps(verdicts).encode())
     return {path: verdict[-1] for path, verdict in verdicts.items() if verdict[-1]}
 
 
 def _suspicious_name(path: str) -> str | None:
     name = os.path.basename(path).lower()
-    if any(fnmatch.fnmatchcase(name, pattern) for pattern in _HARMLESS) or name.endswith(
-        (".py", ".ipynb", ".md")
-    ):
-        return None
-    return "its name" if any(fnmatch.fnmatchcase(name, pattern) for pattern in _NAMES) else None
+    secret, harmless = (
+        any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+        for patterns in (_NAMES, _HARMLESS)
+    )
+    return "its name" if secret and not harmless else None
 
 
 def _may_hold(line: str) -> bool:
@@ -149,8 +150,3 @@ def _scanned(files: Mapping[str, list[tuple[int, str]]]) -> dict[str, str]:
             for path, lines in files.items()
             if (secret := next(iter(_process_line_based_plugins(lines, filename=path)), None))
         }
-
-
-def _remember(memory: Path, verdicts: dict[str, list[Any]]) -> None:
-    with suppress(OSError):  # only speed is lost
-        files.replace(memory.parent, memory, json.dumps(verdicts).encode())

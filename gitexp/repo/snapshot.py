@@ -12,42 +12,29 @@ import json
 import os
 import re
 import stat
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from gitexp.formats.errors import GitError, RepositoryError
 from gitexp.formats.settings import Settings
-from gitexp.repo import Head, Repo, collector, untracked
-from gitexp.repo.files import link_or_copy, looks, read_mapping, replace
-from gitexp.repo.files import stamp as file_stamp
+from gitexp.repo import Head, Repo, collector, files, untracked
 from gitexp.repo.process import joined
 from gitexp.repo.untracked import Refused
 
 _TRIES = 5
 OUTPUTS = ".gitexp/outputs.json"  # in an experiment's tree: what its command wrote, with hashes
+_LIST = ("ls-files", "-z", "-v", "-c", "-o", "-m", "-d", "--exclude-standard")
 _LISTINGS = 20
 _OUTPUTS = "gitexp-outputs"  # in git_dir: what commands wrote, and how it looked then
 # never sources, whatever .gitignore says
 NEVER = frozenset(("__pycache__", ".ipynb_checkpoints", ".DS_Store"))
 _LOST = "git has lost its content; to see the damage: git fsck"
-_ADD = ("--add", "--remove", "--replace")
 _EDITED = "a submodule with edits of its own; commit them inside it"
 _OF_SLURM = re.compile(r"slurm-\d+(_\d+)?\.out")
 _SPECIAL = "a FIFO, a socket or a device is in its place; it is recorded as it was committed"
-_BEHIND = "beyond a symbolic link"  # git's words
-_PASSING = (
-    "No such file",
-    "Unable to process",
-    "short read",
-    "lstat",
-    "unable to index",
-    "invalid object",
-    _BEHIND,
-)
 
 
 class Listed(NamedTuple):
@@ -115,25 +102,24 @@ def take(
     env = {"GIT_INDEX_FILE": str(index)}
     seen, composed, unread = _looked(repo, env, head)
     if assumed := seen.assumed:
-        _edit(repo, env, "--no-assume-unchanged", paths=assumed)
+        edit(repo, env, "--no-assume-unchanged", paths=assumed)
         seen = _listed_again(repo, env)
     # the user is in the middle of composing a commit
     composed &= {*seen.changed, *seen.untracked}
     lost: set[str] = set()
+    add = add_by_git
     for left in reversed(range(_TRIES)):
         changed, taken, left_out = _chosen(repo, settings, seen, results)
         try:
-            if left:
-                _edit(repo, env, *_ADD, paths=changed + taken)
-            else:
-                _add_as_read(repo, env, changed + taken)
+            add(repo, env, changed + taken)
             edited = _inside_submodules(repo, env)
             tree = repo.line("write-tree", env=env)
             break
         except GitError as error:  # a file went or changed under git's hands
-            if not left or not _passes(error):
-                raise
-            lost |= _mended(repo, env, error, changed + taken)
+            from gitexp.repo import retry
+
+            lost |= retry.mended(repo, env, error, changed + taken, is_last=not left)
+            add = retry.add_as_read if left == 1 else add
             seen = _listed_again(repo, env)
     left_out += [*((path, _EDITED) for path in edited), *unread, *((path, _LOST) for path in lost)]
     noted = repo.project + OUTPUTS
@@ -156,34 +142,42 @@ def take(
 
 def on_disk(repo: Repo, settings: Settings) -> Snapshot:
     """Take what a run would begin from, were it started now; no filter of the repository's runs."""
-    folder = repo.make_state_dir(f"diff-{os.getpid()}-{time.time_ns()}")
-    try:
-        return take(repo.distrusting(), settings, folder / "index", head=repo.found_at)
-    finally:
-        with suppress(OSError):
-            for file in folder.iterdir():
-                file.unlink()
-            folder.rmdir()
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="diff-", dir=repo.make_state_dir()) as folder:
+        return take(repo.distrusting(), settings, Path(folder, "index"), head=repo.found_at)
 
 
 def _looked(repo: Repo, env: dict[str, str], head: Head) -> tuple[Listed, set[str], Refused]:
     """Return what is listed, the paths that are staged, and ``(folder, why)`` for what cannot be
     read."""
     said: list[str] = []
-    with _listed(repo, env, said) as listed, _staged(repo, env, head) as staged:  # at the same time
+    compared = ("diff-index", "--cached", "--name-only", "--no-renames", "-z", head.commit or "")
+    staged = repo.beside(*compared, env=env) if head.commit else nullcontext(bytes)
+    with repo.beside(*_LIST, env=env, said=said) as listed, staged as finished:  # at the same time
         try:
-            seen = listed()
+            seen = _sorted(repo, listed())
         except GitError:
             seen = _listed_again(repo, env)
-        composed = staged()
+        try:
+            composed = {*os.fsdecode(finished()).split("\0")}
+        except GitError as error:
+            if not collector.has_taken(error):  # of HEAD's commit, which keeps no other from us
+                raise
+            composed = set()
     unread = re.findall(r"could not open directory '(.*)': (.*)", "\n".join(said))
     return seen, composed, [(path, f"it cannot be read: {why}") for path, why in unread]
 
 
-def _edit(repo: Repo, env: dict[str, str], *options: str, paths: list[str]) -> None:
+def edit(repo: Repo, env: dict[str, str], *options: str, paths: list[str]) -> None:
     """Change the entries of some paths in the private index."""
     if paths:
         repo.git("update-index", "-z", *options, "--stdin", stdin=joined(paths), env=env)
+
+
+def add_by_git(repo: Repo, env: dict[str, str], paths: list[str]) -> None:
+    """Take paths into the private index as they are on disk, or out of it."""
+    edit(repo, env, "--add", "--remove", "--replace", paths=paths)
 
 
 def _chosen(
@@ -198,62 +192,19 @@ def _chosen(
         unknown = untracked.by_filter(repo, [*changed, *taken])
         why = "its filter '{}' is a program that .git/config names"
         left_out += [(path, why.format(name)) for path, name in unknown.items()]
-        changed, taken = (
-            [path for path in paths if path not in unknown] for paths in (changed, taken)
-        )
+        changed = [path for path in changed if path not in unknown]
+        taken = [path for path in taken if path not in unknown]
     special = [path for path in changed if _is_special(repo.root / path)]
     left_out += [(path, _SPECIAL) for path in special]
     return [path for path in changed if path not in special], taken, left_out
 
 
-def _passes(error: GitError) -> bool:
-    """Whether git failed over a work tree or an object store that is just being changed, so that
-    another try may do."""
-    # a negative code: killed by SIGBUS, where a file that it had mapped was cut
-    return error.returncode < 0 or any(word in error.stderr for word in _PASSING)
-
-
-def _mended(repo: Repo, env: dict[str, str], error: GitError, add: list[str]) -> set[str]:
-    """Undo what stopped git, for another try; return the paths whose content git has lost."""
-    Path(f"{env['GIT_INDEX_FILE']}.lock").unlink(missing_ok=True)  # a killed git's
-    lost = {*collector.mend(repo, env)} if "invalid object" in error.stderr else set()
-    if _BEHIND in error.stderr:  # a link took the place of their folder
-        gone = [path for path in add if is_behind_link(repo.root, path)]
-        _edit(repo, env, "--force-remove", paths=gone)
-    return lost
-
-
 def _is_special(path: Path) -> bool:
     """Whether a FIFO, a socket or a device lies there, which git takes as nothing at all."""
-    try:
-        mode = os.lstat(path).st_mode
-    except OSError:
-        return False
-    return not (stat.S_ISREG(mode) or stat.S_ISLNK(mode) or stat.S_ISDIR(mode))
-
-
-def _add_as_read(repo: Repo, env: dict[str, str], paths: list[str]) -> None:
-    """Add files to an index as one reading finds them: some of them change again and again, and git
-    gives up on a file that changes under its hands."""
-    from gitexp.repo import filters
-
-    files = [path for path in paths if (repo.root / path).is_file()]
-    by = filters.changed(repo, files)
-    entries, others = b"", []
-    for path in paths:
-        try:
-            status = os.lstat(repo.root / path)
-            if not stat.S_ISREG(status.st_mode) or is_behind_link(repo.root, path):
-                raise OSError
-            data = (repo.root / path).read_bytes()
-        except OSError:
-            others.append(path)
-            continue
-        mode = b"100755" if status.st_mode & stat.S_IXUSR else b"100644"
-        oid = filters.blob(repo, path, data, by.get(path)).encode()
-        entries += b"%s %s\t%s\0" % (mode, oid, os.fsencode(path))
-    _edit(repo, env, *_ADD, paths=others)
-    repo.git("update-index", "-z", "--add", "--replace", "--index-info", stdin=entries, env=env)
+    with suppress(OSError):
+        kind = stat.S_IFMT(os.lstat(path).st_mode)
+        return kind not in (stat.S_IFREG, stat.S_IFLNK, stat.S_IFDIR)
+    return False
 
 
 def copy_index(repo: Repo, target: Path) -> tuple[int, ...] | None:
@@ -268,7 +219,7 @@ def copy_index(repo: Repo, target: Path) -> tuple[int, ...] | None:
     source = repo.git_dir / "index"
     try:
         before = index_stamp(repo)
-        link_or_copy(source, target)
+        files.link_or_copy(source, target)
     except FileNotFoundError:
         target.unlink(missing_ok=True)
         return None
@@ -281,25 +232,14 @@ def copy_index(repo: Repo, target: Path) -> tuple[int, ...] | None:
 
 def index_stamp(repo: Repo) -> tuple[int, ...] | None:
     """Return what changes whenever the user's index is written; None where there is no index."""
-    return file_stamp(repo.git_dir / "index")
-
-
-@contextmanager
-def _listed(
-    repo: Repo, env: dict[str, str], said: list[str] | None = None
-) -> Iterator[Callable[[], Listed]]:
-    """Yield what waits for the list of paths."""
-    options = ("-z", "-v", "-c", "-o", "-m", "-d", "--exclude-standard")
-    with repo.beside("ls-files", *options, env=env, said=said) as found:
-        yield lambda: _sorted(repo, found())
+    return files.stamp(repo.git_dir / "index")
 
 
 def _listed_again(repo: Repo, env: dict[str, str]) -> Listed:
     """List once more, until no file is cut under git's hands, which kills it (SIGBUS)."""
     for attempt in range(_LISTINGS):
         try:
-            with _listed(repo, env) as listed:
-                return listed()
+            return _sorted(repo, repo.git(*_LIST, env=env))
         except GitError as error:
             if error.returncode >= 0 or attempt == _LISTINGS - 1:
                 raise
@@ -311,17 +251,15 @@ def _sorted(repo: Repo, output: bytes) -> Listed:
     earlier = b"H " + os.fsencode(own)
     found: tuple[dict[str, None], ...] = ({}, {}, {}, {})  # a conflict lists a path thrice
     changed, others, assumed, previous = found
+    kinds = {b"?": others, b"h": assumed}
+    kinds |= dict.fromkeys((b"C", b"R", b"M", b"c", b"r", b"m"), changed)  # or removed, unmerged
     for entry in output.split(b"\0"):
         # nearly all of them: unchanged
         if entry.startswith(b"H ") and not entry.startswith(earlier):
             continue
         mark, path = entry[:1], os.fsdecode(entry[2:])
-        if mark == b"?":
-            others[path] = None
-        elif mark in (b"C", b"R", b"M", b"c", b"r", b"m"):  # changed, removed, unmerged
-            changed[path] = None
-        elif mark == b"h":
-            assumed[path] = None
+        if mark in kinds:
+            kinds[mark][path] = None
         if mark != b"?" and path.startswith(own):
             previous[path] = None
     # what an earlier command wrote, and nobody changed since, is no change
@@ -329,26 +267,6 @@ def _sorted(repo: Repo, output: bytes) -> Listed:
     for path in changed.keys() & {*ended}:
         del changed[path]
     return Listed(*map(list, found))
-
-
-@contextmanager
-def _staged(repo: Repo, env: dict[str, str], head: Head) -> Iterator[Callable[[], set[str]]]:
-    """Yield what waits for the paths that are staged with other content than HEAD has."""
-    if head.commit is None:
-        yield set
-        return
-    options = ("--cached", "--name-only", "--no-renames", "-z")
-    with repo.beside("diff-index", *options, head.commit, env=env) as compared:
-
-        def finished() -> set[str]:
-            try:
-                return {*os.fsdecode(compared()).split("\0")}
-            except GitError as error:
-                if collector.has_taken(error):  # of HEAD's commit, which keeps no other from us
-                    return set()
-                raise
-
-        yield finished
 
 
 def is_never(name: str) -> bool:
@@ -359,7 +277,7 @@ def is_never(name: str) -> bool:
 
 def _sources(repo: Repo, paths: list[str]) -> list[str]:
     """Return untracked paths without caches, environments and what earlier commands wrote."""
-    known = read_mapping(repo.git_dir / _OUTPUTS)
+    known = files.read_mapping(repo.git_dir / _OUTPUTS)
     marks = ("/pyvenv.cfg", "/conda-meta/history")
     environments = tuple(
         f"{path.removesuffix(mark)}/" for path in paths for mark in marks if path.endswith(mark)
@@ -384,12 +302,12 @@ def _earlier_outputs(repo: Repo, env: dict[str, str]) -> tuple[str, ...]:
 
 def outputs_of(repo: Repo) -> dict[str, str]:
     """Return what the command of the experiment at HEAD wrote: paths and hashes."""
-    return read_mapping(repo.root / repo.project / OUTPUTS)
+    return files.read_mapping(repo.root / repo.project / OUTPUTS)
 
 
 def left_outputs(repo: Repo) -> list[str]:
     """Return the paths that commands wrote, and that nobody changed since."""
-    known = read_mapping(repo.git_dir / _OUTPUTS)
+    known = files.read_mapping(repo.git_dir / _OUTPUTS)
     return [path for path, look in known.items() if look == stamp(repo.root, path)]
 
 
@@ -399,22 +317,19 @@ def remember_outputs(repo: Repo, paths: Iterable[str]) -> None:
     if not (paths := [*paths]):
         return
     with repo.lock():  # commands that end beside each other both add to it
-        known = read_mapping(repo.git_dir / _OUTPUTS)
+        known = files.read_mapping(repo.git_dir / _OUTPUTS)
         known = {path: look for path, look in known.items() if os.path.lexists(repo.root / path)}
         known.update({path: look for path in paths if (look := stamp(repo.root, path))})
-        replace(repo.git_dir, repo.git_dir / _OUTPUTS, json.dumps(known).encode())
+        files.replace(repo.git_dir, repo.git_dir / _OUTPUTS, json.dumps(known).encode())
 
 
 def stamp(root: Path, path: str) -> list[int] | None:
     """Return what changes whenever a file is written; None where there is none, or it lies behind a
     link."""
-    try:
+    with suppress(OSError):
         status = os.lstat(root / path)
-    except OSError:
-        return None
-    if is_behind_link(root, path):
-        return None
-    return [*looks(status)]
+        return None if is_behind_link(root, path) else [*files.looks(status)]
+    return None
 
 
 def _inside_submodules(repo: Repo, env: dict[str, str]) -> list[str]:

@@ -3,7 +3,6 @@ them along."""
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
 
@@ -68,6 +67,5 @@ def is_there(tree: Path, path: str) -> bool:
 
 def _place(repo: Repo, path: str) -> str:
     inside = repo.root / path
-    branch = repo.git("symbolic-ref", "-q", "--short", "HEAD", ok=(0, 1), cwd=inside)
-    found = branch or repo.git("rev-parse", "--short", "HEAD", cwd=inside)
-    return shlex.quote(os.fsdecode(found).strip())
+    branch = repo.line("symbolic-ref", "-q", "--short", "HEAD", ok=(0, 1), cwd=inside)
+    return shlex.quote(branch or repo.line("rev-parse", "--short", "HEAD", cwd=inside))

@@ -7,6 +7,7 @@ ended with a slash).
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ FOLDER = b"40000"
 FILE = b"100644"
 # what git itself refuses as a part of a path
 _FORBIDDEN = re.compile(r"(?i)(\.git|git~\d+)[ .]*|\.{0,2}")
+_NOBODY = "gitexp <gitexp> 0 +0000"
 Entry = tuple[bytes, str]  # mode and hash
 
 
@@ -70,11 +72,13 @@ def write(repo: Repo, files: Mapping[str, str], base: Entries | None = None) -> 
     return repo.write_object("tree", dump(_entries(repo, kept, files)))
 
 
-def bare_commit(repo: Repo, tree: str, parent: str | None, text: str) -> str:
-    """Write a commit by nobody, at no time, and return it: of the same content always the same."""
+def bare_commit(
+    repo: Repo, tree: str, parent: str | None, text: str, author: str = _NOBODY, by: str = _NOBODY
+) -> str:
+    """Write a commit of no branch and return it. By itself it is by nobody, at no time: of the same
+    content always the same; else ``author``, and ``by``, its committer, are people with a time."""
     above = f"parent {parent}\n" if parent else ""
-    who = "gitexp <gitexp> 0 +0000"
-    made = f"tree {tree}\n{above}author {who}\ncommitter {who}\n\n{text}\n"
+    made = f"tree {tree}\n{above}author {author}\ncommitter {by}\n\n{text}\n"
     return repo.write_object("commit", made.encode("utf-8", "replace"))
 
 
@@ -84,8 +88,14 @@ def edited(repo: Repo, base: str, files: Mapping[str, str | None]) -> str:
 
     A file and a folder of the same name: what is added wins, as in an index.
     """
-    entries = parse(repo.tree(base), repo.object_format)
+    entries = {**_read(repo, base)}
     return repo.write_object("tree", dump(_entries(repo, entries, files)))
+
+
+@functools.lru_cache(maxsize=64)
+def _read(repo: Repo, oid: str) -> Entries:
+    """Return the entries of a tree, which the next trial of the same snapshot needs again."""
+    return parse(repo.tree(oid), repo.object_format)
 
 
 def _entries(repo: Repo, entries: Entries, files: Mapping[str, str | None]) -> Entries:
@@ -103,9 +113,7 @@ def _entries(repo: Repo, entries: Entries, files: Mapping[str, str | None]) -> E
         kind, oid = entries.get(name, (b"", ""))
         if kind != FOLDER and not any(inside.values()):
             continue
-        there = _entries(
-            repo, parse(repo.tree(oid), repo.object_format) if kind == FOLDER else {}, inside
-        )
+        there = _entries(repo, {**_read(repo, oid)} if kind == FOLDER else {}, inside)
         if there:
             entries[name] = (FOLDER, repo.write_object("tree", dump(there)))
         else:

@@ -99,10 +99,8 @@ def _of_mlflow(path: str) -> bool:
     """Whether MLflow wrote a path by its own defaults: other runs' results, which change while a
     run goes on."""
     folder, _, name = path.rpartition("/")
-    return (
-        "mlruns" in folder.split("/")
-        or re.fullmatch("mlflow[.]db(-journal|-wal|-shm)?", name) is not None
-    )
+    is_database = re.fullmatch("mlflow[.]db(-journal|-wal|-shm)?", name) is not None
+    return is_database or "mlruns" in folder.split("/")
 
 
 def by_filter(repo: Repo, paths: list[str]) -> dict[str, str]:

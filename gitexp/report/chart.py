@@ -31,12 +31,7 @@ def needs() -> tuple[Any, Any]:
 
 
 def draw(
-    kind: str,
-    experiments: Sequence[Experiment],
-    metric: str,
-    x: str | None,
-    form: str,
-    log: bool = False,
+    kind: str, experiments: Sequence[Experiment], metric: str, x: str | None, form: str, log: bool
 ) -> bytes:
     """Return a chart.
 

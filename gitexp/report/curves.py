@@ -8,24 +8,28 @@ flatten. NaN and infinities count as gaps, of which the first stays wherever one
 
 from __future__ import annotations
 
-import io
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gitexp.formats import frames, metrics
 from gitexp.formats.errors import FormatError, NotFoundError
 from gitexp.formats.experiment import Experiment, MetricPoint
-from gitexp.repo import Repo, blobs
+from gitexp.repo import Repo
+from gitexp.store import histories
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 METHOD = "LTTB (largest triangle three buckets)"
 # points in one report: 1,000 experiments with five metrics of 200 steps stay whole
 BUDGET = 1_000_000
 _FEWEST, _MOST = 20, 2_000  # points of one curve
-_AT_ONCE = 1_000_000  # bytes of files that are parsed as one
+_ROWS, _MANY = 50_000, 500  # about how many rows, of how many experiments, are parsed as one
 # steps, milliseconds since the first point, values
 Series = tuple[list[int], list[int], list[float]]
 
@@ -58,7 +62,7 @@ def collect(
         (item.id, limit, len(item.extra.get("events", ()))) if item.id else None
         for item in experiments
     ]
-    parts = [seen[key] if key in seen else Part() for key in keys]
+    parts = [seen.get(key) or Part() for key in keys]
     todo = [at for at, key in enumerate(keys) if key not in seen]
     for at, name, course in _courses(repo, experiments, todo):
         thin = lttb(course, limit)
@@ -66,15 +70,12 @@ def collect(
         part.stats[name] = _stats(course[2])
         part.all, part.kept = part.all + len(course[0]), part.kept + len(thin[0])
         kept = [*map(_differences, thin[:2]), [*map(_short, thin[2])]]
-        before = f"{part.curves[:-1]}," if part.curves != "{}" else "{"
-        part.curves = Json(
-            f"{before}{json.dumps(name)}:{json.dumps(kept, separators=(',', ':'))}}}"
-        )
+        part.curves.append(f"{json.dumps(name)}:{json.dumps(kept, separators=(',', ':'))}")
     if known is not None:
         known.clear()
         known.update({key: part for key, part in zip(keys, parts) if key})
     return {
-        "experiments": [part.curves for part in parts],
+        "experiments": [Json(f"{{{','.join(part.curves)}}}") for part in parts],
         "stats": [part.stats for part in parts],
         "all": sum(part.all for part in parts),
         "kept": sum(part.kept for part in parts),
@@ -85,9 +86,10 @@ def collect(
 
 @dataclass
 class Part:
-    """What is known of one experiment: its curves, and how many points they had and have."""
+    """What is known of one experiment: its curves as members of a JSON object, and how many points
+    they had and have."""
 
-    curves: Json = Json("{}")  # noqa: RUF009
+    curves: list[str] = field(default_factory=list)
     stats: dict[str, Any] = field(default_factory=dict)
     all: int = 0
     kept: int = 0
@@ -96,83 +98,66 @@ class Part:
 def _courses(
     repo: Repo, experiments: Sequence[Experiment], todo: Sequence[int]
 ) -> Iterator[tuple[int, str, Series]]:
-    """Yield each curve of some experiments: plain files by pandas, many at once, all others and
-    late values row by row."""
-    plain = {
-        at: path for at in todo if experiments[at].id and (path := frames.path(experiments[at]))
-    }
-    batch: dict[int, bytes] = {}
-    total = 0
-    names = (f"{experiments[at].id}:{path}" for at, path in plain.items())
-    for at, (_, data) in zip(plain, blobs.contents(repo, names)):
-        batch[at] = data or b""
-        total += len(batch[at])
-        if total > _AT_ONCE:
-            yield from _together(batch)
-            batch, total = {}, 0
-    yield from _together(batch)
-    for at in todo:
-        if at not in plain:
-            yield from ((at, *one) for one in _series(experiments[at].points()).items())
+    """Yield each curve of some experiments, as the experiment's place, the metric and the curve:
+    recorded ones many at once, and active runs one by one."""
+    import pandas as pd
+
+    recorded, size = [at for at in todo if experiments[at].id], 1
+    while recorded:
+        some = recorded[:size]
+        table = histories.together(repo, [experiments[at] for at in some], [])
+        owners = table["experiment"].cat.codes.to_numpy(int)
+        yield from ((some[at], name, course) for at, name, course in _series(table, owners))
+        recorded = recorded[size:]
+        size = max(1, min(_MANY, _ROWS * len(some) // (len(table) + 1)))
+    for at in (at for at in todo if not experiments[at].id):
+        # a file that cannot be read; the others are still worth a page
+        with suppress(FormatError, NotFoundError):
+            table = pd.DataFrame(experiments[at].points(), columns=[*MetricPoint._fields])
+            yield from ((at, name, course) for _, name, course in _series(table, 0))
 
 
-def _together(files: dict[int, bytes]) -> Iterator[tuple[int, str, Series]]:
-    """Yield the curves of some ``metrics.csv``."""
-    rows = {at: data.removeprefix(metrics.HEADER) for at, data in files.items()}
-    frame = frames.read(metrics.HEADER + b"".join(rows.values())) if rows else None
-    counts = [data.count(b"\n") for data in rows.values()]
-    whole = all(one.startswith(metrics.HEADER) and one.endswith(b"\n") for one in files.values())
-    if frame is None or sum(counts) != len(frame) or not whole:
-        for at, data in files.items():
-            yield from ((at, *one) for one in _series(metrics.read(io.BytesIO(data))).items())
-        return
+def _series(table: pd.DataFrame, owners: Any) -> Iterator[tuple[int, str, Series]]:
+    """Yield the curves of more than one point in a table, by their steps, with the number and the
+    metric that each is of; ``owners`` is the number of each row."""
     import numpy as np
+    import pandas as pd
 
-    names = list(frame["name"].cat.categories)
-    owners = np.repeat(np.arange(len(counts)), counts)
-    curve = owners * len(names) + frame["name"].cat.codes.to_numpy()
-    order = np.lexsort((frame["step"].to_numpy(), curve))
+    codes, names = pd.factorize(table["name"], sort=True)
+    curve = owners * len(names) + codes
+    order = np.lexsort((table["step"].to_numpy(float), curve))
     edges = [0, *(np.flatnonzero(np.diff(curve[order])) + 1).tolist(), len(order)]
-    steps, times, values = (frame[key].to_numpy()[order] for key in ("step", "timestamp", "value"))
-    places = [*files]
+    steps, times, values = (table[key].to_numpy()[order] for key in ("step", "timestamp", "value"))
     for start, end in pairwise(edges):
         if end - start > 1:
             owner, name = divmod(int(curve[order[start]]), len(names))
             part = slice(start, end)
             moments = times[part] - times[part].min()
-            yield (
-                places[owner], str(names[name]),
-                (steps[part].tolist(), moments.tolist(), values[part].tolist()),
-            )  # fmt: skip
+            course = (steps[part].tolist(), moments.tolist(), values[part].tolist())
+            yield owner, str(names[name]), course
 
 
 def lttb(series: Series, limit: int) -> Series:
     """Return a series thinned to about ``limit`` points."""
     steps, times, values = series
-    finite: Sequence[int] = range(len(values))
-    if not math.isfinite(sum(values)):
-        finite = [at for at in finite if math.isfinite(values[at])]
-    if len(values) <= limit or len(finite) < 3 or limit < 3:
-        whole = len(values) <= limit
-        chosen: Sequence[int] = (
-            range(len(values)) if whole else [*range(limit - 1), len(values) - 1]
-        )
+    if len(values) <= limit:
+        return series
+    finite = [at for at, value in enumerate(values) if math.isfinite(value)]
+    if len(finite) < 3 or limit < 3:
+        chosen = [*range(limit - 1), len(values) - 1]
     else:
-        chosen = _largest_triangles(
+        thin = _largest_triangles(
             [steps[at] for at in finite], [values[at] for at in finite], min(limit, len(finite))
         )
-        if len(finite) < len(values):
-            ends = [-1, *(finite[at] for at in chosen), len(values)]
-            gaps = (_gap(values, start + 1, end) for start, end in pairwise(ends))
-            chosen = sorted({*ends[1:-1], *(at for at in gaps if at is not None)})
+        kept = [finite[at] for at in thin]
+        gaps = (at for at in range(len(values) - 1, -1, -1) if not math.isfinite(values[at]))
+        first = {bisect(kept, at): at for at in gaps}  # of those between two points that stay
+        chosen = sorted([*kept, *first.values()])
     return [steps[at] for at in chosen], [times[at] for at in chosen], [values[at] for at in chosen]
 
 
-def _gap(values: Sequence[float], start: int, end: int) -> int | None:
-    return next((at for at in range(start, end) if not math.isfinite(values[at])), None)
-
-
 def _largest_triangles(x: Sequence[float], y: Sequence[float], limit: int) -> list[int]:
+    """Return the places of the points that stay."""
     count = len(x)
     width = (count - 2) / (limit - 2)
     chosen, last = [0], 0
@@ -193,34 +178,9 @@ def _largest_triangles(x: Sequence[float], y: Sequence[float], limit: int) -> li
     return [*chosen, count - 1]
 
 
-def _series(points: Iterable[MetricPoint]) -> dict[str, Series]:
-    found: dict[str, Series] = {}
-    try:
-        for name, value, timestamp, step in points:
-            steps, times, values = found.setdefault(name, ([], [], []))
-            steps.append(step)
-            times.append(timestamp)
-            values.append(value)
-    # a file that somebody else wrote; the other experiments are still worth a page
-    except (FormatError, NotFoundError):
-        return {}
-    return {name: _ordered(course) for name, course in found.items() if len(course[0]) > 1}
-
-
-def _ordered(series: Series) -> Series:
-    steps, times, values = series
-    if any(later < earlier for earlier, later in pairwise(steps)):
-        order = sorted(range(len(steps)), key=steps.__getitem__)
-        steps, times = ([column[at] for at in order] for column in (steps, times))
-        values = [values[at] for at in order]
-    first = min(times)
-    return steps, [moment - first for moment in times], values
-
-
 def _stats(values: Sequence[float]) -> list[float] | None:
-    finite = values
-    if not math.isfinite(sum(values)):
-        finite = [value for value in values if math.isfinite(value)]
+    """Return the least, the greatest and the mean; None where nothing is finite."""
+    finite = [value for value in values if math.isfinite(value)]
     return [min(finite), max(finite), math.fsum(finite) / len(finite)] if finite else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
@@ -23,20 +23,11 @@ _EXPLAINED = 12  # metrics for which importance is worked out; each costs a fore
 _MANY = 2_000  # experiments; beyond, no importance
 
 
-class Later(Mapping[str, Any]):
-    """Values that are worked out each time that somebody asks for one."""
-
-    def __init__(self, makers: Mapping[str, Callable[[], Any]]) -> None:
-        self._makers = makers
+class Later(dict[str, Any]):
+    """Values that are worked out each time that somebody asks for one, by functions."""
 
     def __getitem__(self, name: str) -> Any:
-        return self._makers[name]()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._makers)
-
-    def __len__(self) -> int:
-        return len(self._makers)
+        return super().__getitem__(name)()
 
 
 class Report(NamedTuple):
@@ -63,7 +54,7 @@ def collect(
     """Return everything that a page says about the experiments.
 
     Args:
-        experiments: recorded ones, and active or dead runs (``runs.active``).
+        experiments: recorded ones, and active or dead runs (``unrecorded.runs``).
         start: what the page shows when its address says nothing, written like its address
             (``view=curves&sel=exp-1``).
         forest: work out what a random forest says of the params, too.
@@ -83,7 +74,7 @@ def collect(
         "live": 0,  # a server counts its states here
         "page": commit_page(repo.config("remote.origin.url")),
         "better": {name: metrics.direction(name, settings.metrics) for name in names["metrics"]},
-        "experiments": _facts(repo, experiments, recorded),
+        "experiments": _facts(repo, experiments),
         "params": {
             name: [cell(item.params[name]) if name in item.params else None for item in experiments]
             for name in names["params"]
@@ -94,17 +85,15 @@ def collect(
         },
         "importance": {name: importance(recorded, name, forest) for name in explained},
     }
-    return Report(table, Later(_details(repo, experiments, recorded, known)))
+    return Report(table, Later(_details(repo, experiments, known)))
 
 
-def _facts(
-    repo: Repo, experiments: Sequence[Experiment], recorded: Sequence[Experiment]
-) -> dict[str, Any]:
+def _facts(repo: Repo, experiments: Sequence[Experiment]) -> dict[str, Any]:
     """Return what is known of each experiment beside its values, column by column."""
     facts: dict[str, Any] = {
         key: [portable(getattr(item, key)) for item in experiments] for key in _ATTRIBUTES
     }
-    found = origins(repo, recorded)
+    found = origins(repo, [item for item in experiments if item.id])
     facts["origin"] = [one.name if (one := found.get(item.id)) else None for item in experiments]
     facts["subject"] = [*map(own_subject, experiments)]
     facts["started"] = [int(item.started.timestamp() * 1000) for item in experiments]
@@ -115,33 +104,21 @@ def _facts(
 
 
 def _details(
-    repo: Repo,
-    experiments: Sequence[Experiment],
-    recorded: Sequence[Experiment],
-    known: dict[Any, Any] | None,
+    repo: Repo, experiments: Sequence[Experiment], known: dict[Any, Any] | None
 ) -> dict[str, Callable[[], Any]]:
-    """Return what makes each part; a run that has no commit yet has nothing in the place of it,
-    images apart."""
-
-    def spread(values: Sequence[Any], empty: Any) -> list[Any]:
-        each = iter(values)
-        return [next(each) if item.id else empty for item in experiments]
+    """Return what makes each part, in which a run that has no commit yet has only images."""
 
     def trees() -> dict[str, Any]:
-        made = files.collect(repo, recorded)
+        made = files.collect(repo, [item for item in experiments if item.id])
         running = iter(files.add_images(made, [item for item in experiments if not item.id]))
         each = iter(made["trees"])
         return {**made, "trees": [next(each if item.id else running) for item in experiments]}
 
-    def packages() -> dict[str, Any]:
-        made = files.environments(repo, recorded)
-        return {**made, "which": spread(made["which"], -1)}
-
     return {
         "curves": lambda: curves.collect(repo, experiments, known=known),
         "files": trees,
-        "environments": packages,
-        "messages": lambda: spread(files.messages(repo, recorded), {"body": "", "trailers": {}}),
+        "environments": lambda: files.environments(repo, experiments),
+        "messages": lambda: files.messages(repo, experiments),
     }
 
 

@@ -47,12 +47,8 @@ def notebook(old: bytes, new: bytes) -> list[str]:
     except (nbformat.reader.NotJSONError, UnicodeDecodeError, ValueError, AttributeError):
         return ["not both are notebooks that can be read"]
     target = io.StringIO()
-    pretty_print_diff(
-        before,
-        nbdime.diff_notebooks(before, after),
-        "",
-        PrettyPrintConfig(out=target, use_git=False, use_diff=False, use_color=False),
-    )
+    how = PrettyPrintConfig(out=target, use_git=False, use_diff=False, use_color=False)
+    pretty_print_diff(before, nbdime.diff_notebooks(before, after), "", how)
     return target.getvalue().splitlines()
 
 

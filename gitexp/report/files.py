@@ -20,7 +20,9 @@ from gitexp.repo import Repo, blobs, snapshot
 from gitexp.repo.files import read_bytes
 from gitexp.runs import unrecorded
 from gitexp.store import result_paths
+from gitexp.store.index import Index
 
+_NOTHING = "0" * 40  # in the place of a commit, of a run that has none yet
 LARGEST = 400_000  # bytes of one file
 BUDGET = 6_000_000  # bytes of all files together
 _COLOURED = 1_000_000  # bytes that Pygments may take its time for
@@ -39,9 +41,8 @@ def collect(repo: Repo, experiments: Sequence[Experiment]) -> dict[str, Any]:
     """Return paths, trees and contents.
 
     ``outputs`` are the paths that commands wrote. ``base`` and each of ``trees`` map a path's
-    number to a blob's number (-1: not there); what a
-    tree does not say is as in ``base``. ``blobs`` hold ``text`` with its colour ``runs``, or an
-    ``image`` as base64, or just their ``size``.
+    number to a blob's number (-1: not there); what a tree does not say is as in ``base``. ``blobs``
+    hold ``text`` with its colour ``runs``, or an ``image`` as base64, or just their ``size``.
     """
     base, trees = _trees(repo, experiments)
     paths = sorted(base)[:_PATHS]
@@ -90,7 +91,7 @@ def environments(repo: Repo, experiments: Sequence[Experiment]) -> dict[str, Any
     kinds: dict[str, int] = {}
     known: list[dict[str, str]] = []
     which = []
-    names = [f"{item.id}:{item.inside(environment.PATH)}" for item in experiments]
+    names = [f"{item.id or _NOTHING}:{item.inside(environment.PATH)}" for item in experiments]
     for oid, data in blobs.contents(repo, names, LARGEST):
         if data and oid not in kinds:
             kinds[oid] = len(known)
@@ -102,7 +103,7 @@ def environments(repo: Repo, experiments: Sequence[Experiment]) -> dict[str, Any
 def messages(repo: Repo, experiments: Sequence[Experiment]) -> list[dict[str, Any]]:
     """Return body and trailers of each commit's message."""
     found = []
-    for item in repo.objects(experiment.id for experiment in experiments):
+    for item in repo.objects(experiment.id or _NOTHING for experiment in experiments):
         text = item.data.decode("utf-8", "replace").partition("\n\n")[2] if item else ""
         found.append({"body": message.body(text), "trailers": message.trailers(text)})
     return found
@@ -116,6 +117,7 @@ def _trees(repo: Repo, experiments: Sequence[Experiment]) -> tuple[Changes, list
     newest = max(experiments, key=lambda item: item.started).id
     own = {path for item in experiments for path in item.files.values()}
     own |= {result_paths.PARAMS, result_paths.METRICS, snapshot.OUTPUTS, environment.PATH}
+    own |= result_paths.elsewhere(Index(repo), experiments[0])
     base: Changes = _artifacts(repo, newest, experiments)
     changes: dict[str, Changes] = {item.id: {} for item in experiments}
     request = "".join(f"{item.id} {newest}\n" for item in experiments if item.id != newest)
@@ -169,6 +171,8 @@ def _contents(repo: Repo, hashes: Iterable[str], paths: dict[str, str]) -> list[
 
 
 def _described(path: str, data: bytes | None, size: int, colour: int) -> dict[str, Any]:
+    """Return a file as one of ``blobs``; ``data`` is None for one that is not to be shown, and
+    ``colour`` is up to how many bytes Pygments may see."""
     kind = mimetypes.guess_type(path)[0]
     if data is not None and kind in _IMAGES:
         return {"size": size, "image": f"data:{kind};base64,{base64.b64encode(data).decode()}"}

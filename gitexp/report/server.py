@@ -46,7 +46,6 @@ class Live:
     def __init__(self, repo: Repo, everybody: bool = False) -> None:
         self.repo = repo
         self.token = secrets.token_urlsafe(24)
-        self._where = query.EVERYTHING.within(query.ONCE) if everybody else query.EVERYTHING
         self._everybody = everybody
         self._lock, self._blocks_lock = threading.Lock(), threading.Lock()
         self._mark: Any = None
@@ -66,14 +65,11 @@ class Live:
             if mark != self._mark:
                 runs = unrecorded.runs(self.repo)
                 index = Index(self.repo)
-                condition, _ = query.current(index, self._where, self._everybody)
+                condition, _ = query.in_reach(index, query.EVERYTHING, self._everybody)
+                condition, _ = query.current(index, condition, self._everybody)
                 recorded = index.select(*condition, everybody=self._everybody)
-                report = data.collect(
-                    self.repo,
-                    settings.load(self.repo.root, self.repo.project),
-                    [*runs, *recorded],
-                    known=self._curves,
-                )
+                known = settings.load(self.repo.root, self.repo.project)
+                report = data.collect(self.repo, known, [*runs, *recorded], known=self._curves)
                 self._number += 1
                 report.table["live"] = self._number
                 self._report, self._mark, self._blocks = report, mark, {}
@@ -227,9 +223,16 @@ class _Handler(BaseHTTPRequestHandler):
             return
         path = urlsplit(self.path).path
         if path == "/events":
-            with suppress(OSError):  # the page was closed
+            # the page was closed, or asks again and is told what is wrong
+            with suppress(OSError, GitexpError):
                 self._follow()
             return
+        try:
+            self._answer(path)
+        except GitexpError as error:  # in the repository, such as its settings
+            self._send(str(error), "text/plain; charset=utf-8", 500)
+
+    def _answer(self, path: str) -> None:
         _, report, _ = self.live.now()
         kind, _, name = path[1:].partition("/")
         if path == "/":

@@ -190,9 +190,9 @@ def _on_current(
     shown.__signature__ = signature.replace(parameters=[*signature.parameters.values()][1:])
     shown.__module__, shown.__qualname__ = __name__, method.__name__
     if method.__doc__:  # not under python -OO
-        first, _, rest = method.__doc__.partition("\n\n")
+        first, _, rest = inspect.cleandoc(method.__doc__).partition("\n\n")
         which = "The run is the current one; where there is none, one begins."
-        shown.__doc__ = f"{first}\n\n        {which}\n\n{rest}"
+        shown.__doc__ = f"{first}\n\n{which}\n\n{rest}"
     return called
 
 

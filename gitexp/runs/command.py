@@ -24,6 +24,11 @@ from gitexp.runs.run import JOIN, ROOT, Run
 from gitexp.runs.system_metrics import Sampler
 
 _FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT")
+_ENDED = {  # by somebody or something else; other signals are faults of the command's own
+    128 + getattr(signal, name)
+    for name in ("SIGINT", "SIGKILL", *_FORWARDED)
+    if hasattr(signal, name)
+}
 _TRACKING = "MLFLOW_TRACKING_URI"
 _HERE = ("", "gitexp:", "gitexp:.")  # whoever names another store gets it
 
@@ -44,8 +49,9 @@ class Ended(NamedTuple):
 
     @property
     def status(self) -> str:
-        ends = {0: "finished", 130: "killed", 137: "killed", 143: "killed"}
-        return ends.get(self.code, "failed")
+        if self.code in _ENDED:
+            return "killed"
+        return "failed" if self.code else "finished"
 
     @property
     def error(self) -> str | None:

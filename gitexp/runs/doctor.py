@@ -27,6 +27,7 @@ from gitexp.store import (
     gathering,
     git_index,
     notes,
+    rebuild,
     record,
     result_paths,
     rewritten_history,
@@ -34,8 +35,9 @@ from gitexp.store import (
 from gitexp.store.index import Index, is_damaged
 
 _TRANSIENT = ("log-*.index", "*.pin", "*.new", "scanned.json.*")
-# temporary ones; that of a killed transfer with DVC may hold a token
-_FOLDERS = ("diff-*", "get-*", "dvc-*", "sign-*")
+# temporary ones, of which that of a killed transfer with DVC may hold a token; and one that pushes
+# of older versions left
+_FOLDERS = ("diff-*", "get-*", "dvc-*", "sign-*", "pushed")
 _OLD = 24 * 3600  # seconds after which a file or pin without an owner is nobody's
 _FSCK = ("fsck", "--unreachable", "--connectivity-only", "--no-reflogs", "--no-progress")
 _SHOWN = 20  # broken experiments that are named
@@ -256,16 +258,19 @@ def _collected(repo: Repo) -> Iterator[Finding]:
         there = {row[0] for row in Index(repo).rows('tag."commit"', everybody=True)}
         objects = repo.kinds(oid for item in gone for oid in item[:2])
         gone = [item for item in gone if objects[item[0]] == "missing" and item[1] not in there]
-    if gone:
-        left = [item for item in gone if objects[item[1]] != "missing"]
-        kept = [f"{name}: git show {commit[:10]}" for _, commit, name in left]
-        whole = [f"the files are still here, {message.some(kept, 5)}"] if kept else []
-        forget = f"if all of it was meant: rm '{repo.state_dir / record.RECORDED}'"
-        yield Finding(
-            f"gone without gitexp rm, and collected by git:"
-            f" {message.some([item[2] for item in gone], 5)}",
-            "; ".join([*whole, connectivity.advice(repo), forget]),
-        )
+        for _, commit, name in gone:
+            if objects[commit] != "missing":
+                yield Finding(
+                    f"the tag {name} is gone, and collected by git; its commit says all but the"
+                    " labels that were given at once",
+                    mend=partial(rebuild.tag, repo, name, commit),
+                )
+        if lost := [name for _, commit, name in gone if objects[commit] == "missing"]:
+            forget = f"if all of it was meant: rm '{repo.state_dir / record.RECORDED}'"
+            yield Finding(
+                f"gone without gitexp rm, and collected by git: {message.some(lost, 5)}",
+                f"{connectivity.advice(repo)}; {forget}",
+            )
 
 
 def _noted(repo: Repo, name: str) -> str:

@@ -17,7 +17,7 @@ from gitexp.repo import Head, Repo, collector, files, locks, snapshot, trees
 from gitexp.runs import fallback, journal
 from gitexp.store import conditions, names, result_paths
 from gitexp.store import record as store
-from gitexp.store.entry import Entry
+from gitexp.store.entry import Entry, placed
 
 # with a run's id: the ref that holds its snapshot while it goes on
 PENDING = "refs/gitexp/pending/"
@@ -65,7 +65,7 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
         started=message.parse_time(facts["started"]).astimezone(),
         files=result_paths.choose(_writable(repo, facts), project=_project(facts)),
         status=facts.get("status", "killed"),
-        duration=facts.get("duration") or _last_sign(folder, facts),
+        duration=facts.get("duration") or journal.lived(folder, facts["started"]),
         title=facts.get("title"),
         note=facts.get("note", ""),
         labels=tuple(facts.get("labels", ())),
@@ -136,7 +136,7 @@ def record_beside(repo: Repo, folders: Sequence[Path], new: bool = True) -> list
 def entry(repo: Repo, folder: Path) -> Entry:
     """Write the files of a run beside every branch; returns what its experiment will be."""
     facts, _ = _read(folder)
-    made = draft(repo, folder, facts)
+    made = placed(draft(repo, folder, facts), _project(facts))
     shot = facts["snapshot"]
     written, _ = store.blobs(repo, made)
     earlier = dict.fromkeys((*shot["previous"], *shot.get("outputs", ())))
@@ -158,7 +158,7 @@ def recover(repo: Repo, folder: Path) -> store.Recorded | None:
     it had started. Where a GitexpError is raised, the folder stays. Whoever else does it at the
     same time waits, and finds it done."""
     try:
-        with locks.Held(folder / "recovering"):
+        with locks.Held(journal.begin_recovery(folder)):
             return _recover(repo, folder) if folder.exists() else None
     except FileNotFoundError:
         if folder.exists():
@@ -249,11 +249,3 @@ def _writable(repo: Repo, facts: Mapping[str, Any]) -> frozenset[str]:
 
 def _project(facts: Mapping[str, Any]) -> str:
     return str(facts.get("snapshot", {}).get("project", ""))
-
-
-def _last_sign(folder: Path, facts: Mapping[str, Any]) -> float | None:
-    """Return the seconds from the start to the last write, of a run that was killed."""
-    with suppress(OSError, ValueError):
-        began = message.parse_time(facts["started"]).timestamp()
-        return max(0.0, (folder / "metrics.csv").stat().st_mtime - began)
-    return None

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gitexp.formats import metrics, params
+from gitexp.formats import message, metrics, params
 from gitexp.formats.errors import GitexpError, RepositoryError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.repo import Repo, files, locks
@@ -27,6 +27,7 @@ from gitexp.runs import fallback
 
 INHERITED = "inherited.yml"
 ALIVE = "alive"  # begins the names of what its owner and those who joined hold
+RECOVERING = "recovering"
 SYNC_SECONDS = 1.0  # from one time to the next that the owner has the disk take what was logged
 _ROW = r'"(?:[^"\ufffd]|"")*",[^",\s]+,\d+,-?\d+\r\n'
 ASIDE = "ended"  # beside the folder that runs lie in: where they go on their way out
@@ -104,8 +105,26 @@ def own_metrics(folder: Path) -> set[str]:
 
 def last_sign(folder: Path) -> int:
     """Return when a dead run was last seen alive, in ns: its owner says so each second."""
-    signs = (ALIVE, "metrics.csv", "output.log")
+    # who recovers it writes into the others
+    signs = (ALIVE, "metrics.csv", "output.log")[: 1 if (folder / RECOVERING).exists() else 3]
     return max(files.modified(folder / name) for name in signs) + int(SYNC_SECONDS * 10**9)
+
+
+def lived(folder: Path, started: str) -> float | None:
+    """Return the seconds from the start of a dead run to its last sign."""
+    with contextlib.suppress(ValueError):
+        began = message.parse_time(started).timestamp()
+        return max(0.0, last_sign(folder) / 10**9 - began)
+    return None
+
+
+def begin_recovery(folder: Path) -> Path:
+    """Keep when a dead run was last seen alive, and return the file to lock while it is written
+    to."""
+    seen = last_sign(folder) - int(SYNC_SECONDS * 10**9)
+    with contextlib.suppress(OSError):
+        os.utime(folder / ALIVE, ns=(seen, seen))
+    return folder / RECOVERING
 
 
 def trim(path: Path) -> bool:
@@ -136,13 +155,19 @@ def mend(folder: Path) -> int:
 def artifacts(folder: Path) -> dict[str, Path]:
     """Return ``{path in the tree: file}`` for what a run has logged, linked folders included."""
     top = folder / "artifacts"
-    found = (file for here in (top, *linked(folder)) for file in sorted(here.rglob("*")))
+    found = (file for here in (top, *linked(folder)) for file in _below(here))
     return {file.relative_to(top).as_posix(): file for file in found if file.is_file()}
 
 
 def linked(folder: Path) -> list[Path]:
     """Return the folders elsewhere into which a run's script writes by itself, as links to them."""
-    return [path for path in sorted((folder / "artifacts").rglob("*")) if path.is_symlink()]
+    return [path for path in _below(folder / "artifacts") if path.is_symlink()]
+
+
+def _below(folder: Path) -> list[Path]:
+    """Return all below a folder, which may vanish meanwhile, sorted."""
+    walked = os.walk(folder)
+    return sorted(Path(top, name) for top, below, names in walked for name in (*below, *names))
 
 
 def folders(repo: Repo) -> list[Path]:

@@ -104,7 +104,8 @@ class LiveRun:
     def add_facts(self, name: str, values: Iterable[Any]) -> None:
         """Add to a list of what is known of the run: ``outputs``, or ``warnings`` for its end."""
         with self._knowing:
-            self.know(**{name: [*self._facts.get(name, ()), *values]})
+            if added := [*values]:
+                self.know(**{name: [*self._facts.get(name, ()), *added]})
 
     def set_condition(self, name: str, values: Mapping[str, Any]) -> None:
         """Add to what the run depended on: ``inputs``, ``variables``, ``seed``."""

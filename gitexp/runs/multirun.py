@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from gitexp.formats import message, params
+from gitexp.formats import environment, message, params
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
@@ -26,6 +26,7 @@ from gitexp.runs.run import JOIN, Run
 from gitexp.store import result_paths
 
 _CLAIMED = "claimed"  # the folders of jobs that record themselves, a line each
+_OF_ALL = ("Exit-Code", "CPU-Time", "Peak-Memory")  # trailers of a command as a whole
 
 
 def record(
@@ -41,15 +42,27 @@ def record(
         return None
     claimed = (files.read_bytes(run.folder / _CLAIMED) or b"").decode().splitlines()
     folders = []
-    for at, job in enumerate(jobs):
+    for job in jobs:
         if job["folder"] in claimed:
             continue
-        failed = ended.code != 0 and at == len(jobs) - 1  # the one that stopped the others
-        status = {"status": ended.status, "error": ended.error} if failed else {}
         values = params.merge(job["values"], given)
-        shared = {**facts, "status": "finished", **status}
+        shared = {**facts, **_end(job, ended, facts.get("trailers", {}))}
         folders.append(_folder(run, repo, shared, {**job, "values": values}, known))
     return finish.record_beside(repo, folders) if folders else []
+
+
+def _end(
+    job: Mapping[str, Any], ended: command.Ended, trailers: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return how a job ended; one that did not come to an end of its own ended with the command."""
+    own = {name: value for name, value in trailers.items() if name not in _OF_ALL}
+    status, error = ended.status, ended.error
+    if "ended" in job:
+        status, error = ("failed", job["error"]) if job["error"] else ("finished", None)
+    if status != "finished":
+        own["Exit-Code"] = ended.code
+    error = error and environment.redact([message.one_line(error)[:300]])[0]
+    return {"status": status, "error": error, "trailers": own}
 
 
 def claim() -> bool:
@@ -74,7 +87,8 @@ def _folder(
     path = place.relative_to(repo.root).as_posix()
     looks = {f"{path}/{name}": look for name, look in written.below(place, 0).files.items()}
     overrides = _overrides(place)
-    ended = max([(repo.root / item).stat().st_mtime for item in looks], default=job["at"])
+    written_last = ((repo.root / item).stat().st_mtime for item in looks)
+    ended = job.get("ended") or max(written_last, default=job["at"])
     artifacts = journal.artifacts(run.folder)
     mine = {name: file for name, file in artifacts.items() if name in {*looks, result_paths.OUTPUT}}
     run_id = os.urandom(8).hex()

@@ -178,6 +178,8 @@ def pick_up_data(run: Run, repo: Repo, tree: str) -> None:
 def exception(last_words: bytes) -> str | None:
     """Return the last line that a command printed, where it names an exception."""
     lines = [line for line in last_words.decode("utf-8", "replace").splitlines() if line.strip()]
+    if lines and lines[-1].startswith("Set the environment variable HYDRA_FULL_ERROR=1"):
+        lines.pop()
     found = lines and re.fullmatch(
         r"([A-Za-z_][\w.]*\.)?[A-Z]\w*(Error|Exception|Interrupt|Exit|Warning)(: .*)?", lines[-1]
     )

@@ -134,8 +134,19 @@ def _notes(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def jobs(folder: Path) -> list[dict[str, Any]]:
-    """Return a Hydra multirun's jobs: ``folder``, ``values``, and ``at``, when it began."""
-    return [{**note, "values": _values(note)} for note in _notes(folder) if note["folder"]]
+    """Return a Hydra multirun's jobs: ``folder``, ``values``, and ``at``, when it began; of those
+    that came to an end ``ended``, when, and the ``error``, empty where all was well."""
+    notes = [note for note in _notes(folder) if note["folder"]]
+    ends = {
+        note["folder"]: {"ended": note["at"], **note["values"]}
+        for note in notes
+        if note["kind"] == "end"
+    }
+    return [
+        {**note, "values": _values(note), **ends.get(note["folder"], {})}
+        for note in notes
+        if note["kind"] != "end"
+    ]
 
 
 def _chosen(notes: Sequence[dict[str, Any]], words: Sequence[str]) -> list[dict[str, Any]]:

@@ -38,7 +38,7 @@ def experiments(
             --help``.
         sort: ``"rmse"``, ``"lr:desc"``, or several with commas between them.
         repo: a folder in the repository, by default the current one.
-        everybody: also those that lie on remotes.
+        everybody: also those of other projects here, and those that lie on remotes.
 
     Raises:
         UsageError: ``where`` or ``sort`` is malformed, or names what no experiment has.
@@ -47,9 +47,8 @@ def experiments(
     import pandas as pd
 
     index, chosen = opened(repo)
-    condition = query.where(index, where)
+    condition, _ = query.in_reach(index, query.where(index, where), everybody)
     order = query.order(query.sort(index, sort, chosen.metrics))
-    condition = condition.within(query.ONCE) if everybody else condition
     found = index.columns(
         FACTS[:9], condition.text, [*condition.values, *order.values], order.text, None, everybody
     )

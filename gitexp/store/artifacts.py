@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,9 +37,15 @@ def outputs(repo: Repo, experiment: Experiment) -> list[Output]:
     paths = [str(path) for path in experiment.extra.get("outputs", ())]
     if not paths:
         return []
-    listed = repo.entries("ls-tree", "-r", "-l", "-z", "--full-tree", experiment.id)
-    held = {path: about.split() for about, _, path in (item.partition("\t") for item in listed)}
+    held = listed(repo, experiment.id, paths)
     return [Output(path, held[path][2], int(held[path][3])) for path in paths if path in held]
+
+
+def listed(repo: Repo, commit: str, paths: Iterable[str]) -> dict[str, list[str]]:
+    """Return the files of a commit at or below some paths, ``{path: [mode, kind, hash, size]}``."""
+    asked = ("--literal-pathspecs", "ls-tree", "-r", "-l", "-z", "--full-tree", commit, "--")
+    entries = (item.partition("\t") for item in repo.entries(*asked, *paths))
+    return {path: about.split() for about, _, path in entries}
 
 
 def called(name: str) -> str:

@@ -41,8 +41,11 @@ def record(
     if not entries:
         return []
     with collector.guarded(repo), store.locked(repo) as fd:
-        there = set() if new else _recorded(repo, [entry.draft.id for entry in entries])
-        entries = [entry for entry in entries if entry.draft.id not in there]
+        if not new:
+            asked = f"{_ID} IN (SELECT value FROM json_each(?))"
+            ids = json.dumps([entry.draft.id for entry in entries])
+            there = {row[0] for row in Index(repo).rows(_ID, asked, [ids], everybody=True)}
+            entries = [entry for entry in entries if entry.draft.id not in there]
         if not entries:
             return []
         number = names.highest(repo) + 1
@@ -66,10 +69,3 @@ def record(
         store.remember(repo, made)
         store.pack(repo, fd)
     return made
-
-
-def _recorded(repo: Repo, ids: Sequence[str]) -> set[str]:
-    found = Index(repo).rows(
-        _ID, f"{_ID} IN (SELECT value FROM json_each(?))", [json.dumps(ids)], everybody=True
-    )
-    return {row[0] for row in found}

@@ -2,8 +2,8 @@
 one of their rows changes.
 
 Only who reads a table pays for them, and after one more experiment only the block that it lies in
-is made again, at any number. Triggers drop a block with the change itself (``tables.py``), so there
-is none that is out of date.
+is made again, at any number. Triggers drop a block with the change itself (``index_schema.py``),
+so there is none that is out of date.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ def read(
 
 
 def _kept(db: sqlite3.Connection, wanted: Collection[int]) -> dict[int, bytes]:
+    """Return the wanted blocks that are there, by their numbers."""
     return dict(
         db.execute(
             "SELECT number, data FROM block WHERE number IN (SELECT value FROM json_each(?))",

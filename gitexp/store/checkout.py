@@ -16,13 +16,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitexp.formats.errors import GitError, GitexpError, NotFoundError, RepositoryError, UsageError
+from gitexp.formats.errors import GitError, GitexpError, NotFoundError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Head, Repo, content, dvc_pointers, dvc_status, snapshot, submodules
 from gitexp.repo.dvc_pointers import Data
 from gitexp.repo.files import read_bytes
 from gitexp.repo.process import joined
-from gitexp.store import connectivity, record, result_paths, survey
+from gitexp.store import connectivity, result_paths, survey
 from gitexp.store.index import Index
 from gitexp.store.survey import GONE, Entry, Survey, listed
 
@@ -66,9 +66,9 @@ def checkout(
         UsageError: work would be lost, or the branch exists.
         RepositoryError: a merge, rebase or the like is under way.
     """
-    _check_ready(repo, target, branch)
-    ways_back = _submodules_ready(repo) if recurse else {}
-    arriving, notes = _data_arriving(repo, target) if data else ((), ())
+    survey.check_ready(repo, target, branch)
+    ways_back = survey.submodules_ready(repo) if recurse else {}
+    arriving, notes = survey.data_arriving(repo, target) if data else ((), ())
     before = repo.found_at or repo.head()
     back = before.short or (before.commit or "")[:10]
     moved = bool(branch) or before.commit != target.id
@@ -111,9 +111,9 @@ def add_worktree(
 ) -> Done:
     """Check an experiment out into a folder of its own, beside this work tree, which stays as it
     is."""
-    record.check_present(repo, target.id)
+    connectivity.check_present(repo, target.id)
     connectivity.check(repo, target)
-    _check_branch(repo, branch)
+    survey.check_branch(repo, branch)
     how = ["-b", branch, "--no-track"] if branch else ["--detach"]
     tree = Path(os.path.abspath(folder))
     repo.git("worktree", "add", *how, "--", str(tree), target.id)
@@ -137,7 +137,7 @@ def take_params(repo: Repo, index: Index, target: Experiment, stash: bool = Fals
         NotFoundError: the experiment has none.
         UsageError: the file that lies there would be lost.
     """
-    record.check_present(repo, target.id)
+    connectivity.check_present(repo, target.id)
     path = target.files.get("params")
     if path is None:
         raise NotFoundError(f"{target.name} has no params file")
@@ -172,8 +172,8 @@ def take_code(
         UsageError: work would be lost.
         RepositoryError: a merge, rebase or the like is under way.
     """
-    _check_ready(repo, target)
-    ways_back = _submodules_ready(repo) if recurse else {}
+    survey.check_ready(repo, target)
+    ways_back = survey.submodules_ready(repo) if recurse else {}
     without = [result_paths.PARAMS, result_paths.METRICS, *result_paths.of_experiment(target)]
     code = result_paths.code_pathspec(without)
 
@@ -188,62 +188,6 @@ def take_code(
     undo = " && ".join([back, *(["git stash pop"] if stashed else []), *returns])
     text = f"the code is that of {target.name} ({target.short}), staged; HEAD stays where it was"
     return Done(text, undo, (*_adopted(target, found), *notes, *_data_apart(repo), *apart))
-
-
-# -- may it be done? -------------------------------------------------------------------------------
-
-
-def _check_ready(repo: Repo, target: Experiment, branch: str | None = None) -> None:
-    record.check_present(repo, target.id)
-    if under_way := repo.in_progress():
-        raise RepositoryError(
-            f"{under_way} is under way; finish or abort it first (git status says how), or use"
-            " --worktree DIR"
-        )
-    _check_branch(repo, branch)
-
-
-def _check_branch(repo: Repo, branch: str | None) -> None:
-    if branch is None:
-        return
-    if branch.startswith("-") or not repo.succeeds("check-ref-format", f"refs/heads/{branch}"):
-        raise UsageError(
-            f"'{branch}' cannot be a branch's name; use letters, digits, dots and dashes"
-        )
-    if repo.refs(f"refs/heads/{branch}"):
-        raise UsageError(
-            f"there is a branch '{branch}' already; choose another name, or go there: git checkout"
-            f" {branch}"
-        )
-
-
-def _data_arriving(repo: Repo, target: Experiment) -> tuple[tuple[Data, ...], tuple[str, ...]]:
-    """Return the data that a checkout has to bring, and what is to be said of other data.
-
-    Raises:
-        UsageError: data would be lost that changed since the last ``dvc commit``.
-    """
-    if not dvc_pointers.in_use(repo.root):
-        return (), ()
-    here, wanted = dvc_pointers.here(repo), dvc_pointers.of_commit(repo, target.id)
-    arriving = tuple(
-        item
-        for path, item in wanted.items()
-        if path not in here or here[path].hash != item.hash or not os.path.lexists(repo.root / path)
-    )
-    if not arriving:
-        return (), ()
-    paths = {item.path for item in arriving}
-    try:
-        changed = [item.path for item in dvc_status.stale(repo, here) if item.path in paths]
-    except GitexpError as error:
-        return (), (f"its data was not brought: {error}",)
-    if changed:
-        raise UsageError(
-            f"data that is not committed would be lost: {listed(changed)}; dvc commit, or leave"
-            " data as it is: --no-data"
-        )
-    return arriving, ()
 
 
 def _data_apart(repo: Repo) -> tuple[str, ...]:
@@ -282,20 +226,6 @@ def _fill(repo: Repo, tree: Path) -> tuple[str, ...]:
     """Have git-annex and LFS bring what they can, and return what is to be said of the rest."""
     lacking = content.told(content.fill(repo, tree))
     return (lacking,) if lacking else ()
-
-
-def _submodules_ready(repo: Repo) -> dict[str, str]:
-    """Return the commands that bring the submodules back to where they are now.
-
-    Raises:
-        UsageError: one holds edits.
-    """
-    if edits := submodules.edited(repo):
-        raise UsageError(
-            f"edits in a submodule that are not committed would be lost: {listed(edits)}; commit"
-            " them inside it, or leave it where it is: without --recurse-submodules"
-        )
-    return submodules.ways_back(repo)
 
 
 def _bring_submodules(

@@ -71,6 +71,7 @@ def ensure(
 def _chosen(
     repo: Repo, before: Clone, remote: str, wanted: str | None, taken: Collection[str]
 ) -> tuple[Clone, str]:
+    """Return the clone with an owner's name for a remote, and that name."""
     known = before.owners.get(remote)
     if known and known[1] not in taken and wanted in (None, known[0]):
         return before, known[1]

@@ -70,7 +70,7 @@ def unpack(
     """Return the columns of the experiments that have the ``wanted`` numbers, an element for each.
 
     Args:
-        blocks: all that hold one of them, by ``number // tables.SIZE``; emptied on the way.
+        blocks: all that hold one of them, by ``number // index_schema.SIZE``; emptied on the way.
         facts: those of ``FACTS`` that are wanted.
 
     Returns:

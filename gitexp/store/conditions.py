@@ -7,6 +7,7 @@ again. Only variables from a list are kept: the environment of a process is full
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -32,6 +33,10 @@ VARIABLES = (  # what is known to change numbers; none holds a secret
     "TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS", "JAX_ENABLE_X64", "JAX_PLATFORMS", "KERAS_BACKEND", "TZ",
 )  # fmt: skip
 _SHA256 = "sha256:"
+# the trailers that say what is in the summary: as JSON, and as text
+_JSON = {name: name.capitalize().replace("_s", "-S")
+         for name in ("inputs", "data", "data_stale", "variables", "seed")}  # fmt: skip
+_TEXT = {"gpu": "GPU", "job": "Job"}
 
 
 def here() -> dict[str, Any]:
@@ -74,9 +79,10 @@ def hash_inputs(root: Path, paths: Iterable[str | os.PathLike[str]]) -> dict[str
         hashed = hash_input(file)
         if hashed is None:
             raise UsageError(f"the input '{path}' is not there, or cannot be read; check the path")
-        with suppress(ValueError):
-            file = Path(file.resolve().relative_to(root.resolve()))
-        found[file.as_posix()] = hashed
+        # by what a link leads to, unless that lies elsewhere
+        ways = ((file.resolve(), root.resolve()), (file, root))
+        inside = (way.relative_to(top) for way, top in ways if way.is_relative_to(top))
+        found[next(inside, file).as_posix()] = hashed
     return found
 
 
@@ -109,16 +115,16 @@ def hash_recorded(repo: Repo, commit: str, path: str) -> str | None:
 
 def trailers(conditions: Mapping[str, Any]) -> dict[str, str]:
     """Return the trailers that say the same as the summary."""
-    texts: dict[str, str] = {}
-    for key in ("inputs", "data", "data_stale", "variables", "seed"):
-        if conditions.get(key):
-            said = json.dumps(conditions[key], sort_keys=True, ensure_ascii=False)
-            texts[key.capitalize().replace("_s", "-S")] = said
-    if conditions.get("gpu"):
-        texts["GPU"] = str(conditions["gpu"])
-    if conditions.get("job"):
-        texts["Job"] = str(conditions["job"])
-    return texts
+    known = {key: value for key, value in conditions.items() if value}
+    how = functools.partial(json.dumps, sort_keys=True, ensure_ascii=False)
+    said = {name: how(known[key]) for key, name in _JSON.items() if key in known}
+    return said | {name: str(known[key]) for key, name in _TEXT.items() if key in known}
+
+
+def of_trailers(trailers: Mapping[str, str]) -> dict[str, Any]:
+    """Return what ``trailers`` made them of; raise ValueError where one cannot be read."""
+    found = {key: json.loads(trailers[name]) for key, name in _JSON.items() if name in trailers}
+    return found | {key: trailers[name] for key, name in _TEXT.items() if name in trailers}
 
 
 def texts(conditions: Mapping[str, Any], key: str) -> dict[str, str]:

@@ -9,6 +9,21 @@ from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
 
 
+def check_present(repo: Repo, commit: str) -> bytes:
+    """Return a commit's raw data; raise NotFoundError where this clone does not have it."""
+    found = repo.loose(commit) or next(repo.objects([commit]))
+    if found is None:
+        shallow = "this clone is shallow: git fetch --unshallow"
+        hint = shallow if repo.is_shallow else "to look for it: gitexp pull"
+        raise NotFoundError(f"the commit {commit[:10]} is not in this repository; {hint}")
+    return found.data
+
+
+def full_message(repo: Repo, commit: str) -> str:
+    """Return a commit's message."""
+    return check_present(repo, commit).decode("utf-8", "replace").partition("\n\n")[2]
+
+
 def missing(repo: Repo, commits: Sequence[str]) -> list[str]:
     """Return the hashes of the files and folders of some commits that are gone; one process."""
     if not commits or is_partial(repo):
@@ -48,11 +63,11 @@ def check(repo: Repo, item: Experiment, files: Sequence[str] | None = None) -> N
 
 def advice(repo: Repo) -> str:
     """Return what may bring back objects that are gone."""
-    remotes = repo.line("remote").split()
+    remotes, fetch = repo.line("remote").split(), "git fetch --refetch --tags"
     if remotes:
         name = "origin" if "origin" in remotes else remotes[0]
-        return f"to bring back what the remote has: git fetch --refetch --tags {name}"
-    return "another clone may have them: git remote add, then git fetch --tags"
+        return f"to bring back what the remote has: {fetch} {name}"
+    return f"another clone may have them: git remote add origin ADDRESS && {fetch} origin"
 
 
 def is_partial(repo: Repo) -> bool:

@@ -2,16 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from gitexp.formats import message, params
-from gitexp.formats.errors import GitError
+from gitexp.formats import message, params, redaction, settings
+from gitexp.formats.errors import FormatError, GitError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
+from gitexp.store import result_paths
 
-if TYPE_CHECKING:
-    from gitexp.store.record import Draft
+
+class Draft(NamedTuple):
+    """All that is known of a run that is over, except what it will be called.
+
+    Attributes:
+        params: nested.
+        metrics: the ``metrics.csv``, on disk or as bytes.
+        last: the last value of each metric.
+        files: where params and metrics go in the tree.
+        artifacts: ``{path in the tree: file on disk, or content}``.
+        outputs: those of them that the command made, which are no sources of later runs.
+        trailers: more ``Gitexp-*`` lines of the commit message.
+        extra: more of the tag's summary.
+        advance: whether the branch may move.
+        beside: a reason to stand beside the branch that only the caller knows.
+        sign: have git sign the tag.
+        author: who ran it, ``Name <email>``; the user, unless it is said.
+        recorded: the time of the tag; now, unless it is said.
+        hidden: the params whose values may be secrets and read ``***``.
+    """
+
+    id: str
+    params: Mapping[str, Any]
+    metrics: Path | bytes
+    last: Mapping[str, float]
+    started: datetime
+    files: result_paths.Places
+    status: str = "finished"
+    duration: float | None = None
+    title: str | None = None
+    note: str = ""
+    labels: tuple[str, ...] = ()
+    group: str | None = None
+    name: str | None = None
+    command: str | None = None
+    requirements: str = ""
+    artifacts: Mapping[str, Path | bytes] = {}
+    outputs: tuple[str, ...] = ()
+    trailers: Mapping[str, object] = {}
+    extra: Mapping[str, Any] = {}
+    advance: bool = True
+    beside: str | None = None
+    sign: bool = False
+    author: str | None = None
+    recorded: datetime | None = None
+    hidden: tuple[str, ...] = ()
 
 
 class Entry(NamedTuple):
@@ -29,6 +76,53 @@ class Entry(NamedTuple):
     tree: str | None
     commit: str | None
     parent: str | None
+
+
+def without_secrets(repo: Repo, draft: Draft) -> Draft:
+    """Return a draft with ``***`` in the place of what may be a secret, in all that gitexp itself
+    puts into words; artifacts that somebody named are theirs."""
+    if not settings_of(repo).scan_secrets:
+        return draft
+    hidden: list[str] = []
+    artifacts = dict(draft.artifacts)
+    if log := artifacts.get(result_paths.OUTPUT):
+        data = log if isinstance(log, bytes) else log.read_bytes()
+        artifacts[result_paths.OUTPUT] = redaction.redact_bytes(data)
+    return draft._replace(
+        params=redaction.without_secrets(draft.params, hidden=hidden),
+        artifacts=artifacts,
+        trailers=redaction.without_secrets(draft.trailers),
+        extra=redaction.without_secrets(draft.extra),
+        title=draft.title and redaction.redact_all(draft.title),
+        group=draft.group and redaction.redact_all(draft.group),
+        labels=tuple(map(redaction.redact_all, draft.labels)),
+        note=redaction.redact_all(draft.note),
+        command=draft.command and redaction.redact_all(draft.command),
+        hidden=tuple(hidden),
+    )
+
+
+def settings_of(repo: Repo) -> settings.Settings:
+    """Return the settings, the usual ones where they cannot be read: what is over is recorded."""
+    try:
+        return settings.load(repo.root, repo.project)
+    except FormatError:
+        return settings.Settings()
+
+
+def placed(draft: Draft, project: str) -> Draft:
+    """Return a draft of a project's, whose own files lie in the project's folder."""
+    if not project:
+        return draft
+    artifacts = {
+        project + path if path.startswith(f"{result_paths.FOLDER}/") else path: content
+        for path, content in draft.artifacts.items()
+    }
+    return draft._replace(
+        artifacts=artifacts,
+        extra={**draft.extra, "project": project},
+        trailers={**draft.trailers, "Project": project},
+    )
 
 
 def written(repo: Repo, entry: Entry, name: str, branch: str | None = None) -> Experiment:

@@ -33,7 +33,7 @@ def histories(
         where: only those for which it holds, as in ``experiments``.
         metrics: only these.
         repo: a folder in the repository, by default the current one.
-        everybody: also those that lie on remotes.
+        everybody: also those of other projects here, and those that lie on remotes.
 
     Raises:
         UsageError: ``where`` is malformed, or names what no experiment has.
@@ -46,8 +46,7 @@ def histories(
 
     index, _ = opened(repo)
     wanted = None if metrics is None else [query.find_metric(index, name).name for name in metrics]
-    condition = query.where(index, where)
-    condition = condition.within(query.ONCE) if everybody else condition
+    condition, _ = query.in_reach(index, query.where(index, where), everybody)
     unread: Unread = []
     items = index.select(condition.text, condition.values, everybody=everybody)
     found = together(index.repo, items, unread)

@@ -111,11 +111,10 @@ class Index:
         where: str = "1",
         values: Sequence[Any] = (),
         order: str = "",
-        limit: int | None = None,
         everybody: bool = False,
     ) -> Iterator[tuple[Any, ...]]:
         """Yield the given columns (SQL) of the experiments that match."""
-        return iter(self._rows(*_query(columns, where, values, order, limit, everybody)))
+        return iter(self._rows(*_query(columns, where, values, order, None, everybody)))
 
     def columns(
         self,
@@ -144,10 +143,11 @@ class Index:
     def named(self, name: str) -> Experiment | None:
         """Return the experiment that this clone calls ``name``, by its first or second name."""
         known = name.encode("utf-8", "replace").decode()
-        # refs/tags first
-        one = "SELECT ref FROM ref AS other WHERE other.name = ? ORDER BY ref DESC LIMIT 1"
+        # a tag here first, and for OWNER/exp-7 of mine exp-7
+        one = "tag.number = (SELECT number FROM ref AS other WHERE other.name = ?"
         for where, values in (
-            (f"ref.ref = ({one})", [known]),
+            (f"{one} AND other.remote = '') AND ref.remote = ''", [known]),
+            (f"{one} ORDER BY ref DESC LIMIT 1) AND ref.name = ?", [known, known]),
             ("tag.alias = ?", [known]),
             ("ref.ref IN (?, ?)", [f"{REMOTES}{known}", f"{GATHERED}{known}"]),
         ):
@@ -197,21 +197,16 @@ class Index:
 
     def _read(self, read: Callable[[sqlite3.Connection], _T]) -> _T:
         """Return what ``read`` finds; where the tables hold what no index would, what it finds in
-        ones that are made anew."""
+        ones that are made anew, in memory. The file goes, for the next reader to write another."""
         try:
             return read(self._db)
         except _SPOILT as error:
-            self._renew(keep="locked" in str(error))
+            self._db.close()
+            self._db = self._updated(None)
+            if "locked" not in str(error):
+                with suppress(OSError):
+                    (self.repo.state_dir / "index.sqlite").unlink()
             return read(self._db)
-
-    def _renew(self, keep: bool = False) -> None:
-        """Go on with an index in memory, made anew; drop the file, for the next reader to write
-        another."""
-        self._db.close()
-        self._db = self._updated(None)
-        with suppress(OSError):
-            if not keep:
-                (self.repo.state_dir / "index.sqlite").unlink()
 
 
 def is_damaged(path: Path) -> bool:
@@ -239,20 +234,12 @@ def _query(
 def _experiment(repo: Repo, row: tuple[Any, ...]) -> Experiment:
     name, tag, commit, author, email, subject, summary, labels, texts, marks, alias = row
     found = message.Tag(commit, name, author, email, subject, json.loads(summary), summary)
-    value = message.experiment(
-        name, tag, found, tuple(_listed(labels)), tuple(_listed(texts)), repo
-    )
-    events = _listed(marks)
-    return value if not events else _marked(value, events, alias)
-
-
-def _listed(text: str) -> list[Any]:
-    found: list[Any] = [] if text == "[]" else json.loads(text)  # most have none
-    return found
-
-
-def _marked(experiment: Experiment, events: list[dict[str, Any]], alias: str | None) -> Experiment:
+    given, written, events = (
+        () if text == "[]" else json.loads(text) for text in (labels, texts, marks)
+    )  # most have none
+    value = message.experiment(name, tag, found, tuple(given), tuple(written), repo)
+    if not events:
+        return value
     from dataclasses import replace
 
-    extra = {**experiment.extra, "events": events}
-    return replace(experiment, extra=extra, alias=alias)
+    return replace(value, extra={**value.extra, "events": events}, alias=alias)

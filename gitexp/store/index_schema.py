@@ -6,7 +6,7 @@ import re
 import sqlite3
 from typing import Any
 
-VERSION = 8
+VERSION = 9
 SIZE = 250  # experiments in a block: at most 255, see columns.py, which a list need not load
 _SCHEMA = f"""
     CREATE TABLE state(seen BLOB);

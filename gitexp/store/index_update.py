@@ -8,8 +8,9 @@ becomes rows all the same.
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from gitexp.formats import late_values, message, result_files
 from gitexp.formats.experiment import last_judged
 from gitexp.repo import Object, Repo
+from gitexp.repo.files import read_bytes
 from gitexp.store import clone, gathering, notes, ref_scan
 from gitexp.store.ref_scan import REMOTES, TAGS
 
@@ -44,19 +46,6 @@ def catch_up(db: sqlite3.Connection, repo: Repo, progress: Progress | None) -> N
         with suppress(sqlite3.Error):
             db.execute("ROLLBACK")
         raise
-
-
-def display_name(ref: str) -> str:
-    """Return what people call the experiment at a ref: ``exp-7``, ``origin/exp-7``, and
-    ``bob/exp-7`` for ``origin/bob/exp-7``."""
-    if ref.startswith(TAGS):
-        return ref.removeprefix(TAGS)
-    remote, _, name = _full_name(ref).partition("/")
-    return name if "/" in name else f"{remote}/{name}"
-
-
-def _full_name(ref: str) -> str:
-    return ref.removeprefix(REMOTES).removeprefix(gathering.SEEN)
 
 
 def _changes(db: sqlite3.Connection, repo: Repo) -> tuple[bytes, dict[str, str], dict[str, str]]:
@@ -111,13 +100,14 @@ def _follow(
     in_time = sorted(tags, key=lambda item: (len(item[1]), item[1]))
     fresh = [tag for tag in dict(in_time) if tag not in known]
     _read_tags(db, fresh, repo.objects(fresh), progress)
-    _name(db, tags)
+    _name(db, repo, tags)
     before, now = (
         {ref: oid for ref, oid in refs.items() if ref.startswith(gathering.SEEN)}
         for refs in (removed, added)
     )
+    doubled = removed or len(fresh) < len(tags)
     fresh += _gather(db, repo, before, now)
-    if before or db.execute(f"SELECT 1 FROM tip WHERE {_GATHERED}").fetchone():
+    if doubled or before or db.execute(f"SELECT 1 FROM tip WHERE {_GATHERED}").fetchone():
         _tell_apart(db, repo)
     if removed.keys() - added.keys() or any(ref.startswith((TAGS, REMOTES)) for ref in removed):
         db.execute("DELETE FROM tag WHERE number NOT IN (SELECT number FROM ref)")
@@ -125,7 +115,7 @@ def _follow(
 
 
 def _known(db: sqlite3.Connection, tags: Iterable[str]) -> dict[str, int]:
-    """Return the numbers of the tags that have a row; where there are many, those of others too."""
+    """Return ``{hash: number}`` of the tags that have a row; of many, those of others too."""
     tags = {*tags}
     if len(tags) > 500:
         return dict(db.execute("SELECT id, number FROM tag"))
@@ -134,14 +124,17 @@ def _known(db: sqlite3.Connection, tags: Iterable[str]) -> dict[str, int]:
     )
 
 
-def _name(db: sqlite3.Connection, tags: Sequence[tuple[str, str]]) -> None:
-    """Add refs under the names that people see; a remote's one whose short name another tag has
-    keeps its full name.
+def _name(db: sqlite3.Connection, repo: Repo, tags: Sequence[tuple[str, str]]) -> None:
+    """Add refs under the names that people see: ``exp-7``, ``origin/exp-7``, and ``bob/exp-7`` for
+    ``origin/bob/exp-7``; a remote's one whose short name another tag has keeps its full name.
 
     One clone's branch can carry two experiments of one name, where jobs in CI share it: the later
     one gets its hash added.
     """
     row = "INSERT OR REPLACE INTO ref VALUES (?, ?, ?, ?, ?)"
+    config = read_bytes(repo.common_dir / "config") or b""
+    # remotes are told from what follows by the first slash, but for those that have one themselves
+    slashed = re.findall(r'(?m)^\s*\[remote "(.+/.+)"\]', config.decode("utf-8", "replace"))
     numbers = _known(db, (tag for tag, _ in tags))
     ours: list[tuple[str, str, int, bool, str]] = []
 
@@ -152,13 +145,15 @@ def _name(db: sqlite3.Connection, tags: Sequence[tuple[str, str]]) -> None:
     for tag, ref in tags:
         number = numbers[tag]
         if ref.startswith(TAGS):
-            ours.append((ref, display_name(ref), number, True, ""))
+            ours.append((ref, ref.removeprefix(TAGS), number, True, ""))
             continue
         if ref.startswith(gathering.SEEN) and is_another("ref", ref, number):
             ref = f"{ref}-{tag[:7]}"
-        name, remote = display_name(ref), _full_name(ref).partition("/")[0]
-        if is_another("name", name, number):
-            name = _full_name(ref)
+        full = ref.removeprefix(REMOTES).removeprefix(gathering.SEEN)
+        of = [remote for remote in slashed if full.startswith(f"{remote}/")]
+        remote = max(of, key=len, default=full.partition("/")[0])
+        short = full[len(remote) + 1 :]
+        name = short if "/" in short and not is_another("name", short, number) else full
         db.execute(row, [ref, name, number, False, remote])
     db.executemany(row, ours)
 
@@ -180,18 +175,24 @@ def _gather(
                 carried = gathering.read(repo, now[branch])[1]
         known = _known(db, (item.tag for item in carried))
         new = {item.tag: item.data for item in carried if item.tag not in known}
-        _read_tags(db, list(new), (Object(tag, "tag", data) for tag, data in new.items()), None)
-        _name(db, [(item.tag, f"{branch}/{item.name}") for item in carried])
+        _read_tags(db, list(new), (Object(tag, "tag", data) for tag, data in new.items()))
+        _name(db, repo, [(item.tag, f"{branch}/{item.name}") for item in carried])
         fresh += new
     return fresh
 
 
 def _tell_apart(db: sqlite3.Connection, repo: Repo) -> None:
     """Settle which tags here are mine. ``git fetch`` takes others' tags along where their names are
-    free, so one that another clone gathered is mine only where the same person made it."""
+    free, so one that another clone gathered is mine only where the same person made it; and it
+    brings my own as OWNER/exp-7 beside exp-7, which stays the one."""
     query, values = theirs(repo)
+    here = [TAGS, f"{TAGS[:-1]}0"]
+    db.execute("UPDATE ref SET mine = 1 WHERE ref >= ? AND ref < ? AND NOT mine", here)
     db.execute(
-        "UPDATE ref SET mine = 1 WHERE ref >= ? AND ref < ? AND NOT mine", [TAGS, f"{TAGS[:-1]}0"]
+        "UPDATE ref SET mine = 0 WHERE ref >= ? AND ref < ? AND name GLOB '*/*' AND EXISTS ("
+        "SELECT 1 FROM ref AS other WHERE other.number = ref.number AND other.remote = ''"
+        " AND substr(ref.name, -length(other.name) - 1) = '/' || other.name)",
+        here,
     )
     if db.execute(f"{query} LIMIT 1", values).fetchone():
         email = repo.committer.rpartition(" <")[2][:-1]
@@ -216,49 +217,31 @@ def theirs(repo: Repo) -> tuple[str, list[str]]:
 
 def _read_tags(
     db: sqlite3.Connection,
-    tags: list[str],
+    tags: Sequence[str],
     objects: Iterable[Object | None],
-    progress: Progress | None,
+    progress: Progress | None = None,
 ) -> None:
-    marks = ", ".join("?" * 9)
-    db.executemany(
-        f"INSERT OR IGNORE INTO tag VALUES (NULL, {marks}, '[]', '[]', NULL, NULL)",
-        _rows(db, tags, objects, progress),
-    )
-
-
-def _rows(
-    db: sqlite3.Connection,
-    tags: list[str],
-    objects: Iterable[Object | None],
-    progress: Progress | None,
-) -> Iterator[tuple[Any, ...]]:
-    """Yield a row for each tag object, an empty one for what is not an experiment."""
+    """Add a row for each tag object, an empty one for what is not an experiment."""
     known: set[tuple[str, ...]] = set()
-    for at, (tag, item) in enumerate(zip(tags, objects), 1):
+
+    def row(at: int, tag: str, item: Object | None) -> tuple[Any, ...]:
         if progress and (at % 200 == 0 or at == len(tags)):
             progress(at, len(tags))
         found = message.parse_tag(item.data) if item and item.kind == "tag" else None
         if found is None:
-            yield tag, None, None, None, None, None, None, "[]", None
-            continue
-        summary = found.summary
+            return tag, None, None, None, None, None, None, "[]", None
+        summary, resumes = found.summary, found.summary.get("resumes")
         names = (*summary.get("params", ()), "\n", *summary.get("metrics", ()))
         if names not in known:  # those of one script have the same
             known.add(names)
             _note_names(db, summary)
+        said = (found.commit, found.author, found.email, found.subject, found.line)
         labels = json.dumps(sorted({*summary["labels"]})) if "labels" in summary else "[]"
-        yield (
-            tag,
-            found.commit,
-            found.author,
-            found.email,
-            found.subject,
-            found.line,
-            summary["started"],
-            labels,
-            resumes if isinstance(resumes := summary.get("resumes"), str) else None,
-        )
+        resumes = resumes if isinstance(resumes, str) else None
+        return tag, *said, summary["started"], labels, resumes
+
+    insert = f"INSERT OR IGNORE INTO tag VALUES (NULL{', ?' * 9}, '[]', '[]', NULL, NULL)"
+    db.executemany(insert, map(row, range(1, len(tags) + 1), tags, objects))
 
 
 def _note_names(db: sqlite3.Connection, summary: Mapping[str, Any]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from contextlib import suppress
+from pathlib import Path
 
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
@@ -87,10 +88,13 @@ def highest(repo: Repo, scan: bool = False) -> int:
     looks a name up among the tags before its own ``refs/exps``, so a number that one of its
     experiments has is not given either.
     """
-    number, stamp = highest_known(repo), 0
-    with suppress(OSError):
-        stamp = (repo.state_dir / "highest").stat().st_mtime_ns
-    if not scan and number and stamp >= _tags_changed(repo):
+    from gitexp.repo import files  # which a reading command need not load
+
+    number, refs = highest_known(repo), repo.common_dir / "refs"
+    places = (refs / "tags", repo.common_dir / "packed-refs", repo.common_dir / "reftable")
+    of_dvc = (Path(folder) for folder, _, _ in os.walk(refs / "exps"))  # which may vanish meanwhile
+    changed = max(map(files.modified, (*places, *of_dvc)))
+    if not scan and number and files.modified(repo.state_dir / "highest") >= changed:
         return number
     taken = repo.refs("refs/tags", "refs/exps")
     names = (re.fullmatch(r"refs/(?:tags|exps)/(?:.*/)?exp-(\d{1,15})", ref) for ref in taken)
@@ -99,14 +103,3 @@ def highest(repo: Repo, scan: bool = False) -> int:
 
 def remember_highest(repo: Repo, number: int) -> None:
     repo.write_state("highest", str(number).encode())
-
-
-def _tags_changed(repo: Repo) -> int:
-    stamps = [0]
-    refs = repo.common_dir / "refs"
-    places = (refs / "tags", repo.common_dir / "packed-refs", repo.common_dir / "reftable")
-    of_dvc = refs.glob("exps/*/*") if (refs / "exps").is_dir() else ()
-    for path in (*places, *of_dvc):
-        with suppress(OSError):
-            stamps.append(path.stat().st_mtime_ns)
-    return max(stamps)

@@ -87,11 +87,11 @@ def add(repo: Repo, commits: Iterable[str], events: Iterable[Mapping[str, Any]])
 
 def _without_secrets(repo: Repo, event: Mapping[str, Any]) -> dict[str, Any]:
     """Return an event with ``***`` in the place of secrets in what somebody wrote, and say so."""
-    from gitexp.store import record
+    from gitexp.store.entry import settings_of
 
     told = {key: event[key] for key in ("note", "because") if key in event}
     hidden: list[str] = []
-    if told and record.settings_of(repo).scan_secrets:
+    if told and settings_of(repo).scan_secrets:
         told = redaction.without_secrets(told, hidden=hidden)
     if hidden:
         warnings.warn(
@@ -194,6 +194,35 @@ def move(repo: Repo, commits: Mapping[str, str]) -> None:
         return {**{before: [] for before in commits}, **given}
 
     _rewrite(repo, [*commits, *commits.values()], moved)
+
+
+def of_remote(remote: str) -> str:
+    """Return the ref of a remote's notes as they were last seen."""
+    return f"{SEEN}{remote}/gitexp"
+
+
+def merge(repo: Repo, remote: str) -> bool:
+    """Merge the notes that were last seen on a remote into those here; whether that changed
+    anything.
+
+    Raises:
+        GitError: those of the remote cannot be read; ours stay as they are.
+    """
+    theirs, mine = repo.tip(of_remote(remote)), repo.tip(REF)
+    if theirs is None or theirs == mine:
+        return False
+    if not is_readable(repo, theirs):
+        raise GitError(
+            f"{REF} on {remote} holds no notes that can be read, and was left alone; to put a sound"
+            f" one there: git push --force {remote} {REF}"
+        )
+    with repo.lock() as fd:
+        if repo.tip(REF) is None:
+            repo.update_refs([f"create {REF} {theirs}"], "gitexp: pull", [fd])
+        else:
+            how = ("notes", "--ref", REF, "merge", "-q", "-s", "cat_sort_uniq", theirs)
+            repo.git(*how, env=repo.identity, pass_fds=[fd])
+    return repo.tip(REF) != mine
 
 
 def read(repo: Repo) -> dict[str, str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from shlex import quote
 from typing import Any, NamedTuple
 
 from gitexp.formats.errors import NotFoundError, UsageError, did_you_mean
@@ -200,15 +201,14 @@ def find_metric(index: Index, name: str) -> Key:
     for candidate in (name, name.removeprefix("metrics.")):
         if candidate in known:
             return value_key("metrics", candidate)
-    raise NotFoundError(
-        f"no experiment has a metric '{name}'.{did_you_mean(name, known) or _there_are(known)}"
-    )
+    instead = did_you_mean(name, known) or _there_are(known, name)
+    raise NotFoundError(f"no experiment has a metric '{name}'.{instead}")
 
 
-def _there_are(names: Sequence[str]) -> str:
+def _there_are(names: Sequence[str], metric: str = "rmse") -> str:
     """Return what there is instead, for the end of a message."""
     if not names:
-        return " There is none yet; to record one: gitexp log --metric rmse=18.2"
+        return f" There is none yet; to record one: gitexp log --metric {quote(f'{metric}=18.2')}"
     shown = ", ".join(name if name.isprintable() else repr(name) for name in names[:_SHOWN])
     more = f" and {len(names) - _SHOWN} more (gitexp list --all-columns)"
     return f" There are: {shown}{more if len(names) > _SHOWN else ''}"
@@ -235,8 +235,7 @@ def judged(index: Index, condition: Sql, discarded: bool, everybody: bool) -> tu
         return condition.within(f"({{}}) AND {_DISCARDED}"), 0
     if "tag.verdict" in condition.text or not index.count(_DISCARDED, everybody=True):
         return condition, 0
-    left = index.count(*condition.within(f"({{}}) AND {_DISCARDED}"), everybody=everybody)
-    return condition.within("({}) AND tag.verdict IS NOT 'discarded'"), left
+    return _without(index, condition, _DISCARDED, everybody)
 
 
 def current(index: Index, condition: Sql, everybody: bool) -> tuple[Sql, int]:
@@ -244,15 +243,25 @@ def current(index: Index, condition: Sql, everybody: bool) -> tuple[Sql, int]:
     and how many that leaves out."""
     if not index.count("tag.resumes IS NOT NULL", everybody=True):
         return condition, 0
-    left = index.count(*condition.within(f"({{}}) AND {_RESUMED}"), everybody=everybody)
-    return condition.within(f"({{}}) AND NOT {_RESUMED}"), left
+    return _without(index, condition, _RESUMED, everybody)
 
 
-def of_project(index: Index, condition: Sql, project: str) -> tuple[Sql, int]:
-    """Return a condition for the experiments of one project, and how many that leaves out."""
-    its = "json_extract(tag.summary, '$.project') IS ?"
-    others = index.count(*condition.within(f"({{}}) AND NOT {its}", project))
-    return condition.within(f"({{}}) AND {its}", project), others
+def in_reach(index: Index, condition: Sql, everybody: bool) -> tuple[Sql, int]:
+    """Return a condition for what is looked at where nothing is named: everybody's, each once; else
+    those of the project that one stands in. And how many of other projects that leaves out."""
+    if everybody or not index.repo.project:
+        return condition.within(ONCE) if everybody else condition, 0
+    others = "json_extract(tag.summary, '$.project') IS NOT ?"
+    return _without(index, condition, others, False, index.repo.project)
+
+
+def _without(
+    index: Index, condition: Sql, what: str, everybody: bool, *values: Any
+) -> tuple[Sql, int]:
+    """Return a condition without the experiments for which an SQL expression is true, and how many
+    that leaves out."""
+    left = index.count(*condition.within(f"({{}}) AND {what}", *values), everybody=everybody)
+    return condition.within(f"({{}}) AND ({what}) IS NOT 1", *values), left
 
 
 def sort(index: Index, text: str | None, metrics: Mapping[str, str]) -> tuple[Sort, ...]:

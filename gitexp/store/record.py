@@ -11,19 +11,20 @@ import json
 import os
 import shlex
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from gitexp.formats import environment, params, redaction, settings
-from gitexp.formats.errors import FormatError, GitError, NotFoundError, UsageError
+from gitexp.formats import environment, params, redaction
+from gitexp.formats.errors import GitError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, Transaction, collector, filters, lock_files, trees, untracked
 from gitexp.repo.snapshot import OUTPUTS, Snapshot, remember_outputs
 from gitexp.store import git_index, names, result_paths
-from gitexp.store.entry import Entry, written
+from gitexp.store.entry import Draft as Draft
+from gitexp.store.entry import Entry, placed, settings_of, written
+from gitexp.store.entry import without_secrets as without_secrets
 
 REMOVED = "removed"  # in state_dir: the hashes of tags that were taken away on purpose
 RECORDED = "recorded"  # there: tag, commit and name of each experiment that was recorded here
@@ -36,57 +37,8 @@ _PACKED = 20_000  # bytes of packed tags for which one more may lie loose
 _REPACK = (
     "-c", "pack.threads=1", "repack", "-d", "-l", "-q", "--geometric=2", "--no-write-bitmap-index"
 )  # fmt: skip
-Contents = dict[str, "bytes | Path"]  # by their paths in the tree
-Files = dict[
-    str, "str | None"
-]  # the hashes of blobs by their paths in the tree, None where one goes
-
-
-class Draft(NamedTuple):
-    """All that is known of a run that is over, except what it will be called.
-
-    Attributes:
-        params: nested.
-        metrics: the ``metrics.csv``, on disk or as bytes.
-        last: the last value of each metric.
-        files: where params and metrics go in the tree.
-        artifacts: ``{path in the tree: file on disk, or content}``.
-        outputs: those of them that the command made, which are no sources of later runs.
-        trailers: more ``Gitexp-*`` lines of the commit message.
-        extra: more of the tag's summary.
-        advance: whether the branch may move.
-        beside: a reason to stand beside the branch that only the caller knows.
-        sign: have git sign the tag.
-        author: who ran it, ``Name <email>``; the user, unless it is said.
-        recorded: the time of the tag; now, unless it is said.
-        hidden: the params whose values may be secrets and read ``***``.
-    """
-
-    id: str
-    params: Mapping[str, Any]
-    metrics: Path | bytes
-    last: Mapping[str, float]
-    started: datetime
-    files: result_paths.Places
-    status: str = "finished"
-    duration: float | None = None
-    title: str | None = None
-    note: str = ""
-    labels: tuple[str, ...] = ()
-    group: str | None = None
-    name: str | None = None
-    command: str | None = None
-    requirements: str = ""
-    artifacts: Mapping[str, Path | bytes] = {}
-    outputs: tuple[str, ...] = ()
-    trailers: Mapping[str, object] = {}
-    extra: Mapping[str, Any] = {}
-    advance: bool = True
-    beside: str | None = None
-    sign: bool = False
-    author: str | None = None
-    recorded: datetime | None = None
-    hidden: tuple[str, ...] = ()
+Contents = dict[str, bytes | Path]  # by their paths in the tree
+Files = dict[str, str | None]  # the hashes of blobs by those, None where one goes
 
 
 class Recorded(NamedTuple):
@@ -104,48 +56,13 @@ class Recorded(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def without_secrets(repo: Repo, draft: Draft) -> Draft:
-    """Return a draft with ``***`` in the place of what may be a secret, in all that gitexp itself
-    puts into words; artifacts that somebody named are theirs."""
-    if not settings_of(repo).scan_secrets:
-        return draft
-    hidden: list[str] = []
-    artifacts = dict(draft.artifacts)
-    if log := artifacts.get(result_paths.OUTPUT):
-        data = log if isinstance(log, bytes) else log.read_bytes()
-        artifacts[result_paths.OUTPUT] = redaction.redact_bytes(data)
-    return draft._replace(
-        params=redaction.without_secrets(draft.params, hidden=hidden),
-        artifacts=artifacts,
-        trailers=redaction.without_secrets(draft.trailers),
-        extra=redaction.without_secrets(draft.extra),
-        title=draft.title and redaction.redact_all(draft.title),
-        group=draft.group and redaction.redact_all(draft.group),
-        labels=tuple(map(redaction.redact_all, draft.labels)),
-        note=redaction.redact_all(draft.note),
-        command=draft.command and redaction.redact_all(draft.command),
-        hidden=tuple(hidden),
-    )
-
-
-def settings_of(repo: Repo) -> settings.Settings:
-    """Return the settings, the usual ones where they cannot be read: what is over is recorded."""
-    try:
-        return settings.load(repo.root, repo.project)
-    except FormatError:
-        return settings.Settings()
-
-
 def _unguarded(repo: Repo, snapshot: Snapshot, draft: Draft) -> list[str]:
     """Return what to say of secrets: params that were hidden, and what the repository's settings,
     which anybody may have written, let pass."""
-    known = settings_of(repo)
-    said = []
+    known, said = settings_of(repo), []
     if draft.hidden:
-        said.append(
-            f"{', '.join(draft.hidden)} may be secrets and read {redaction.HIDDEN}; to record them,"
-            " set scan_secrets = false"
-        )
+        hidden = f"{', '.join(draft.hidden)} may be secrets and read {redaction.HIDDEN}"
+        said.append(f"{hidden}; to record them, set scan_secrets = false")
     if not known.scan_secrets:
         said.append("secrets are not looked for: the settings say scan_secrets = false")
     elif known.include and snapshot.taken:
@@ -262,7 +179,7 @@ class _Recording:
 
 
 def _record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None) -> Recorded:
-    draft = _placed(draft, snapshot.project)
+    draft = placed(draft, snapshot.project)
     contents, files, warnings = _files(repo, snapshot, draft)
     with locked(repo) as fd, git_index.NextIndex(repo, snapshot, files, fd) as index:
         going = _Recording(repo, snapshot, draft, pending, fd)
@@ -283,7 +200,7 @@ def _record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None) -
 
 def _files(repo: Repo, snapshot: Snapshot, draft: Draft) -> tuple[Contents, Files, list[str]]:
     """Return the experiment's own files, what changes in the snapshot's tree, and warnings."""
-    contents = _contents(draft, snapshot.project)
+    contents = _contents(draft)
     files, warnings = blobs(repo, draft, contents)
     warnings += _unguarded(repo, snapshot, draft)
     if known := {path: files[path] for path in draft.outputs if path in files}:
@@ -294,33 +211,21 @@ def _files(repo: Repo, snapshot: Snapshot, draft: Draft) -> tuple[Contents, File
     return contents, {**gone, **files}, warnings
 
 
-def check_present(repo: Repo, commit: str) -> bytes:
-    """Return a commit's raw data; raise NotFoundError where this clone does not have it."""
-    found = repo.loose(commit) or next(repo.objects([commit]))
-    if found is None:
-        shallow = "this clone is shallow: git fetch --unshallow"
-        hint = shallow if repo.is_shallow else "to look for it: gitexp pull"
-        raise NotFoundError(f"the commit {commit[:10]} is not in this repository; {hint}")
-    return found.data
-
-
-def full_message(repo: Repo, commit: str) -> str:
-    """Return a commit's message."""
-    return check_present(repo, commit).decode("utf-8", "replace").partition("\n\n")[2]
-
-
 def remove(repo: Repo, experiments: Sequence[Experiment]) -> list[str]:
     """Remove the tags of experiments, all or none, and return the commands that bring them back;
-    their commits stay until git collects them."""
+    their commits stay until git collects them. What ``git fetch`` brought as OWNER/exp-7 goes,
+    too."""
     tags = {f"refs/tags/{item.name}": item.tag for item in experiments}
-    known = repo.refs(*tags)
+    known = repo.refs("refs/tags")
     if away := [item.name for item in experiments if f"refs/tags/{item.name}" not in known]:
         raise UsageError(
             f"{away[0]} lies on a remote and has no tag of its own here; nothing was removed"
         )
+    ends = {tag: ref.removeprefix("refs/tags") for ref, tag in tags.items()}
+    gone = tags | {ref: tag for ref, tag in known.items() if ref.endswith(ends.get(tag, " "))}
     with locked(repo) as fd:
         names.remember_highest(repo, names.highest(repo))
-        repo.update_refs([f"delete {ref} {tag}" for ref, tag in tags.items()], "gitexp: rm", [fd])
+        repo.update_refs([f"delete {ref} {tag}" for ref, tag in gone.items()], "gitexp: rm", [fd])
         # so that doctor does not take them for lost
         with suppress(OSError), open(repo.state_dir / REMOVED, "a") as file:
             file.write("".join(f"{tag}\n" for tag in tags.values()))
@@ -350,27 +255,12 @@ def settle(repo: Repo) -> None:
             """Taking the lock finishes it."""
 
 
-def _placed(draft: Draft, project: str) -> Draft:
-    """Return a draft of a project's, whose own files lie in the project's folder."""
-    if not project:
-        return draft
-    artifacts = {
-        project + path if path.startswith(f"{result_paths.FOLDER}/") else path: content
-        for path, content in draft.artifacts.items()
-    }
-    return draft._replace(
-        artifacts=artifacts,
-        extra={**draft.extra, "project": project},
-        trailers={**draft.trailers, "Project": project},
-    )
-
-
-def _contents(draft: Draft, project: str = "") -> Contents:
+def _contents(draft: Draft) -> Contents:
     """Return the experiment's own files."""
     contents: Contents = {
         draft.files.params: params.dump(draft.params),
         draft.files.metrics: draft.metrics,
-        project + environment.PATH: draft.requirements.encode(),
+        draft.extra.get("project", "") + environment.PATH: draft.requirements.encode(),
         **draft.artifacts,
     }
     return {
@@ -401,10 +291,8 @@ def blobs(repo: Repo, draft: Draft, contents: Contents | None = None) -> tuple[F
 def _why_beside(repo: Repo, snapshot: Snapshot, draft: Draft, back: Sequence[str]) -> str | None:
     """Return the reason for which the branch must stay where it is, None where it may move and
     ``back`` be written into the work tree."""
-    if not draft.advance:
+    if draft.beside or not draft.advance:
         return "--no-advance" if draft.beside is None else draft.beside
-    if draft.beside:
-        return draft.beside
     if snapshot.head.branch is None:
         return "HEAD is detached"
     if under_way := repo.in_progress():

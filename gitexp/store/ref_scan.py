@@ -5,7 +5,7 @@ git keeps a ref as a small file, or packed with all others in one file that is o
 So the contents of the small files and the identity of the packed one tell whether anything
 happened; git itself trusts no more than that. The small ones are read first and the packed file
 after, in git's own order, since ``git pack-refs`` moves refs from the former to the latter. Only
-some hundred are ever small files (``store`` packs them), however many experiments there are.
+some hundred are ever small files (``record.pack``), however many experiments there are.
 
 Where anything is not as git writes it by itself (a reftable, a symbolic ref, an odd name), git's
 own list takes the place of a look.
@@ -49,10 +49,9 @@ def look(repo: Repo) -> bytes:
         return b"listed\n" + ask(repo)
 
 
-def ask(repo: Repo, *more: str) -> bytes:
-    """Return git's own list of our refs, and of more, if need be: lines ``hash ref``, sorted by
-    ref."""
-    return repo.git("for-each-ref", "--format=%(objectname) %(refname)", *_REFS, *more)
+def ask(repo: Repo) -> bytes:
+    """Return git's own list of our refs: lines ``hash ref``, sorted by ref."""
+    return repo.git("for-each-ref", "--format=%(objectname) %(refname)", *_REFS)
 
 
 def is_empty(repo: Repo, seen: bytes) -> bool:

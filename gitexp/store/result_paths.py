@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitexp.formats import environment, message
 from gitexp.formats.errors import GitError, GitexpError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Repo, dvc_pointers
+from gitexp.repo import Repo, dvc_pointers, files
 from gitexp.repo.files import read_bytes, read_mapping
 from gitexp.repo.snapshot import Snapshot, is_behind_link, stamp
+
+if TYPE_CHECKING:
+    from gitexp.store.index import Index
 
 PARAMS, METRICS, FOLDER = "params.yml", "metrics.csv", ".gitexp"
 OUTPUT = f"{FOLDER}/output.log"  # what a command printed
@@ -68,6 +70,14 @@ def of_experiment(experiment: Experiment) -> list[str]:
     code."""
     outputs = map(str, experiment.extra.get("outputs", ()))
     return sorted({*experiment.files.values(), *outputs, experiment.inside(FOLDER)})
+
+
+def elsewhere(index: Index, experiment: Experiment) -> set[str]:
+    """Return what ``of_experiment`` gives for the experiments of other projects: in the tree of
+    this one it is no code either."""
+    others = "json_extract(tag.summary, '$.project') IS NOT ?"
+    found = index.select(others, [experiment.extra.get("project")], everybody=True)
+    return {path for item in found for path in of_experiment(item)}
 
 
 def is_own(path: str) -> bool:
@@ -228,23 +238,16 @@ def linked(root: Path, paths: Iterable[str]) -> str | None:
 
 
 def _put(repo: Repo, path: str, content: bytes | Path) -> None:
-    import shutil
-
     target = repo.root / path
     if link := linked(repo.root, [path]):
         raise OSError(errno.ELOOP, f"'{link}' is a symbolic link")
-    # not in the work tree, where a killed writer would leave it for the next snapshot
-    part = repo.state_dir / "result.new"
-    if isinstance(content, Path):
-        shutil.copyfile(content, part)
-    else:
-        part.write_bytes(content)
     try:
-        os.replace(part, target)
-    except OSError:  # its folder is not there yet, or .git lies on another file system
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)
-        shutil.move(part, target)
+        # not in the work tree, where a killed writer would leave it for the next snapshot
+        files.replace(repo.state_dir, target, content)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        files.replace(target.parent, target, content)  # .git lies on another file system
 
 
 def _is_new_pointer(repo: Repo, snapshot: Snapshot, path: str) -> bool:
@@ -283,7 +286,16 @@ def _is_ours(repo: Repo, path: str, written: Mapping[str, Any]) -> bool:
         return False
     if found.id not in (oid, repo.line("hash-object", f"--path={path}", "--stdin", stdin=data)):
         return False
-    text = repo.git("log", "-1", "--format=%B", "HEAD", "--", path).decode("utf-8", "replace")
+    return _wrote(repo, "HEAD", path)
+
+
+def _wrote(repo: Repo, revision: str, path: str) -> bool:
+    """Whether gitexp wrote a file of a commit, or both that a merge mixed."""
+    asked = ("log", "-1", "--parents", "--format=%P%n%B", revision, "--", path)
+    parents, _, text = repo.git(*asked).decode("utf-8", "replace").partition("\n")
+    sides = parents.split()  # those that changed it last
+    if len(sides) > 1:
+        return all(_wrote(repo, side, path) for side in sides)
     return "Id" in message.trailers(text)
 
 
@@ -295,6 +307,7 @@ def blob_hash(repo: Repo, data: bytes) -> str:
 
 
 def _written(repo: Repo) -> dict[str, Any]:
+    """Return ``{path: hash}`` of what gitexp wrote at the usual places."""
     return read_mapping(repo.state_dir / "written.json")
 
 

@@ -40,7 +40,7 @@ def examine(repo: Repo) -> Iterator[Found]:
 
 
 def _map(repo: Repo, name: str) -> dict[str, str]:
-    """Return filter-repo's map of old to new hashes, of those that changed; empty where it never
+    """Return filter-repo's ``{old: new}`` hashes, of those that changed; empty where it never
     ran."""
     try:
         lines = Path(repo.common_dir, "filter-repo", name).read_text().splitlines()[1:]

@@ -1,5 +1,5 @@
-"""What a checkout would lose, files whose content lives nowhere else, and putting it aside by ``git
-stash``."""
+"""Whether a checkout may be done: what it would lose, files whose content lives nowhere else, and
+putting that aside by ``git stash``."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitexp.formats import message
-from gitexp.formats.errors import GitError, UsageError
+from gitexp.formats.errors import GitError, GitexpError, RepositoryError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Repo, lock_files, snapshot
+from gitexp.repo import Repo, dvc_pointers, dvc_status, lock_files, snapshot, submodules
+from gitexp.repo.dvc_pointers import Data
 from gitexp.repo.files import read_bytes
 from gitexp.store import connectivity, result_paths
 from gitexp.store.index import Index
@@ -38,6 +39,76 @@ class Survey:
     lost: tuple[str, ...]
     free: Mapping[str, Entry]
     adopted: tuple[str, ...]
+
+
+def check_ready(repo: Repo, target: Experiment, branch: str | None = None) -> None:
+    """Raise an error where the commit is not here, a merge or the like is under way, or ``branch``
+    cannot be made."""
+    connectivity.check_present(repo, target.id)
+    if under_way := repo.in_progress():
+        raise RepositoryError(
+            f"{under_way} is under way; finish or abort it first (git status says how), or use"
+            " --worktree DIR"
+        )
+    check_branch(repo, branch)
+
+
+def check_branch(repo: Repo, branch: str | None) -> None:
+    """Raise UsageError where a branch cannot be made; None is no branch."""
+    if branch is None:
+        return
+    if branch.startswith("-") or not repo.succeeds("check-ref-format", f"refs/heads/{branch}"):
+        raise UsageError(
+            f"'{branch}' cannot be a branch's name; use letters, digits, dots and dashes"
+        )
+    if repo.refs(f"refs/heads/{branch}"):
+        raise UsageError(
+            f"there is a branch '{branch}' already; choose another name, or go there: git checkout"
+            f" {branch}"
+        )
+
+
+def data_arriving(repo: Repo, target: Experiment) -> tuple[tuple[Data, ...], tuple[str, ...]]:
+    """Return the data that a checkout has to bring, and what is to be said of other data.
+
+    Raises:
+        UsageError: data would be lost that changed since the last ``dvc commit``.
+    """
+    if not dvc_pointers.in_use(repo.root):
+        return (), ()
+    here, wanted = dvc_pointers.here(repo), dvc_pointers.of_commit(repo, target.id)
+    arriving = tuple(
+        item
+        for path, item in wanted.items()
+        if path not in here or here[path].hash != item.hash or not os.path.lexists(repo.root / path)
+    )
+    if not arriving:
+        return (), ()
+    paths = {item.path for item in arriving}
+    try:
+        changed = [item.path for item in dvc_status.stale(repo, here) if item.path in paths]
+    except GitexpError as error:
+        return (), (f"its data was not brought: {error}",)
+    if changed:
+        raise UsageError(
+            f"data that is not committed would be lost: {listed(changed)}; dvc commit, or leave"
+            " data as it is: --no-data"
+        )
+    return arriving, ()
+
+
+def submodules_ready(repo: Repo) -> dict[str, str]:
+    """Return the commands that bring the submodules back to where they are now, by their paths.
+
+    Raises:
+        UsageError: one holds edits.
+    """
+    if edits := submodules.edited(repo):
+        raise UsageError(
+            f"edits in a submodule that are not committed would be lost: {listed(edits)}; commit"
+            " them inside it, or leave it where it is: without --recurse-submodules"
+        )
+    return submodules.ways_back(repo)
 
 
 def look(repo: Repo, index: Index, target: Experiment, without: Iterable[str] = ()) -> Survey:

@@ -46,7 +46,9 @@ def open_for(repo: Repo, frozen: Frozen) -> PushTarget | None:
         )
     remote = transport.find(repo, frozen.plan.workers_push)
     name, _, email = repo.committer.rpartition(" <")
-    snapshot = _snapshot(repo, frozen)
+    # on top of HEAD's commit, and says nothing of this machine
+    text = f"the snapshot of the sweep {frozen.group}"
+    snapshot = trees.bare_commit(repo, frozen.tree, frozen.facts["snapshot"]["commit"], text)
     clone, address = _clone(frozen), _address(repo, remote)
     target = PushTarget(address, frozen.group, clone, snapshot, name, email[:-1])
     branch = f"{HEADS}{frozen.group}"
@@ -159,12 +161,6 @@ def _clone(frozen: Frozen) -> str:
 
 def _seen(remote: Remote, frozen: Frozen) -> str:
     return f"{SEEN}{remote.name}/{frozen.group}"
-
-
-def _snapshot(repo: Repo, frozen: Frozen) -> str:
-    """Return a commit of the snapshot on top of HEAD's that says nothing of this machine."""
-    parent = frozen.facts["snapshot"]["commit"]
-    return trees.bare_commit(repo, frozen.tree, parent, f"the snapshot of the sweep {frozen.group}")
 
 
 def _address(repo: Repo, remote: Remote) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 
 from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Repo
+from gitexp.repo import Repo, locks
 from gitexp.runs import journal, process_group
 from gitexp.store import batch
 from gitexp.sweeps import collect, engines, results, schedule, worker_push
@@ -82,16 +82,11 @@ class Driver:
         Raises:
             UsageError: it cannot be run so, or is going on elsewhere; what was frozen just for this
                 is gone again.
+            RepositoryError: its folder takes nothing.
         """
         self.repo, self.frozen, self._report, self._warn = repo, frozen, report, warn
         self._folder = plans.folder(repo, frozen)
-        try:
-            self._alive = journal.hold(self._folder)
-        except Exception as error:
-            raise UsageError(
-                f"the sweep '{frozen.group}' is running in another process; wait for it, or stop"
-                " it there"
-            ) from error
+        self._alive = self._hold()
         with ExitStack() as undo:
             if frozen.shot:  # just made for this
                 undo.callback(plans.drop, repo, frozen)
@@ -109,7 +104,7 @@ class Driver:
             undo.pop_all()
         self._running: dict[str, Running] = {}
         self._ended: queue.SimpleQueue[tuple[str, Future[Result]]] = queue.SimpleQueue()
-        self._presses, self._next_look = 0, 0.0
+        self._presses, self._next_look, self._next_record = 0, 0.0, 0.0
         self._problems: list[str] = []
         self._unsent: dict[str, str] = {}  # name of a trial: why its worker could not push it
         self._progress = Progress()
@@ -119,6 +114,18 @@ class Driver:
         self._pusher = Pusher(repo, push) if push else None
         if self._pusher:
             self._pusher.add(recorded)
+
+    def _hold(self) -> locks.Held:
+        """Lock the sweep, so that no other process drives it."""
+        try:
+            return journal.hold(self._folder)
+        except BlockingIOError:
+            raise UsageError(
+                f"the sweep '{self.frozen.group}' is running in another process; wait for it, or"
+                " stop it there"
+            ) from None
+        except OSError as error:
+            raise journal.refused(self._folder, error) from None
 
     def _take_up(self, again: bool, jobs: int) -> list[Experiment]:
         """Find out where the sweep stands; returns what is recorded of it."""
@@ -198,15 +205,17 @@ class Driver:
     # -- what has ended ----------------------------------------------------------------------------
 
     def _wait(self) -> None:
-        """Wait for a trial to end, and record all that ended by now: many cost as much as one."""
+        """Wait for a trial to end, and record all that ended since the last time: many cost as much
+        as one, so that short ones are recorded a few times in a second."""
         ended: list[Running] = []
         with suppress(queue.Empty):
             ended += self._ended_one(*self._ended.get(timeout=_LOOK))
             while len(ended) < batch.SIZE:
-                ended += self._ended_one(*self._ended.get_nowait())
-        if ended and not self._schedule.search.learns:
-            # the next ones need no result of these, so they run while these are recorded
-            self._fed()
+                # where the next ones need no result of these, they run meanwhile
+                waits = not self._schedule.search.learns and self._fed()
+                pause = max(0.0, self._next_record - time.monotonic()) if waits else 0
+                ended += self._ended_one(*self._ended.get(timeout=pause))
+        self._next_record = time.monotonic() + _LOOK
         for item, experiment in results.record(self.repo, self.frozen, ended, self._problems):
             if self._pusher:
                 self._pusher.add([experiment])
@@ -232,7 +241,7 @@ class Driver:
         if files:
             trials.unpack(files, item.folder)
         with suppress(OSError):
-            self._unsent[item.job.key] = (item.folder / worker_push.UNSENT).read_text("utf-8")
+            self._unsent[item.job.name] = (item.folder / worker_push.UNSENT).read_text("utf-8")
         if not trials.is_over(item.folder):
             try:
                 results.finish_lost(item, error)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from concurrent.futures import Future
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -77,7 +78,9 @@ class Loky:
     def __init__(
         self, repo: Repo, commit: str, jobs: int, _address: str | None, _outlive: bool
     ) -> None:
-        self._loky = needed("joblib.externals.loky.process_executor", "engine loky", "sweep")
+        # joblib's own copy, where it is all there is, imports NumPy in each process
+        package = "loky" if find_spec("loky") else "joblib.externals.loky"
+        self._loky = needed(f"{package}.process_executor", "engine loky", "sweep")
         self.size = jobs
         self._stack = contextlib.ExitStack()
         try:

@@ -9,6 +9,7 @@ that ``--resume`` needs, after a crash or weeks later.
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import shutil
@@ -20,7 +21,7 @@ from typing import Any
 
 from gitexp.formats import message, params, settings
 from gitexp.formats.errors import NotFoundError, UsageError, did_you_mean
-from gitexp.repo import Repo, content, dvc_status, snapshot
+from gitexp.repo import Repo, content, dvc_status, snapshot, trees
 from gitexp.runs import finish, journal
 from gitexp.store import result_paths
 from gitexp.sweeps import space as spaces
@@ -82,6 +83,26 @@ class Frozen:
     @property
     def tree(self) -> str:
         return str(self.facts["snapshot"]["tree"])
+
+
+def of_options(
+    repo: Repo, minimize: str | None = None, maximize: str | None = None, **options: Any
+) -> Plan:
+    """Return the plan for ``gitexp sweep``'s options by their names; raises UsageError."""
+    if minimize and maximize:
+        raise UsageError("a sweep goes by one metric: give --minimize or --maximize, not both")
+    return Plan(
+        objective=minimize or maximize,
+        direction="min" if minimize else "max" if maximize else None,
+        directory=below(repo),
+        **options,
+    )
+
+
+def below(repo: Repo) -> str:
+    """Return where we are, below the top of the work tree; elsewhere, the top itself."""
+    here = os.path.relpath(os.path.realpath(os.getcwd()), os.path.realpath(repo.root))
+    return "." if here.startswith("..") else here
 
 
 def check(plan: Plan) -> Plan:
@@ -176,12 +197,10 @@ def freeze(repo: Repo, plan: Plan, group: str | None) -> Frozen:
     asked = {**vars(plan), "space": spaces.written(plan.space)}
     stamp = datetime.now().astimezone()
     when = f"{int(stamp.timestamp())} {stamp:%z}"
-    parent = f"parent {shot.head.commit}\n" if shot.head.commit else ""
-    who = f"author {repo.author} {when}\ncommitter {repo.committer} {when}"
     title = message.one_line(f"sweep {name}: {' '.join(plan.command)}")
-    line = json.dumps({"plan": asked, "facts": facts})
-    made = f"tree {shot.tree}\n{parent}{who}\n\n{title}\n\n{line}\n"
-    commit = repo.write_object("commit", made.encode("utf-8", "replace"))
+    text = f"{title}\n\n{json.dumps({'plan': asked, 'facts': facts})}"
+    people = (f"{who} {when}" for who in (repo.author, repo.committer))
+    commit = trees.bare_commit(repo, shot.tree, shot.head.commit, text, *people)
     repo.update_refs([f"create {REFS}{name} {commit}"], f"gitexp: sweep {name}")
     told = "; ".join(filter(None, (settled.told, content.told(content.missing(repo, repo.root)))))
     return Frozen(name, plan, commit, facts, shot, told or None)

@@ -140,9 +140,7 @@ def finish_lost(item: Running, error: BaseException | None) -> None:
     process_group.kill(item.folder)
     now = message.format_time(datetime.now(timezone.utc))
     facts = journal.facts(item.folder) or {**item.job.facts, "started": now}
-    with suppress(OSError):
-        began = message.parse_time(facts["started"]).timestamp()
-        facts["duration"] = max(0.0, journal.last_sign(item.folder) / 10**9 - began)
+    facts["duration"] = journal.lived(item.folder, facts["started"])
     owned = Journal(item.folder, owner=True)
     live = run.Run(None, item.folder, facts, owned)
     _take_what_it_wrote(live, Path(facts.get("root", item.folder)), item.job.directory)

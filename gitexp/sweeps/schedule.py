@@ -59,7 +59,8 @@ class Schedule:
 
     def __init__(self, plan: Plan, recorded: Iterable[Experiment], again: bool, jobs: int) -> None:
         self._plan = plan
-        self.known = {trial_key(item): item for item in recorded}
+        said = ((sweep_facts(item), item) for item in recorded)
+        self.known = {plans.key(facts["point"], facts["seed"]): item for facts, item in said}
         self.closed = {key: item for key, item in self.known.items() if not is_open(item, again)}
         self.search, points = taught_search(plan, self.closed.values(), jobs)
         self.total = points * plan.repeat
@@ -187,11 +188,6 @@ def sweep_facts(experiment: Experiment) -> Mapping[str, Any]:
     return facts
 
 
-def trial_key(experiment: Experiment) -> str:
-    """Return what makes two trials of one snapshot the same."""
-    return plans.key(sweep_facts(experiment)["point"], sweep_facts(experiment)["seed"])
-
-
 def is_open(experiment: Experiment, again: bool) -> bool:
     """Whether a recorded trial is still to be run: interrupted, or failed and wanted again."""
     if experiment.status == "finished" or PRUNED in experiment.labels:
@@ -224,14 +220,4 @@ def taught_search(
         values = [value for value in reached if value is not None]
         if len(items) >= plan.repeat and values:
             history.append((sweep_facts(items[0])["point"], sum(values) / len(values)))
-    return searches.make(
-        plan.search,
-        plan.space,
-        trials=plan.trials,
-        tried=len(rounds),
-        seed=plan.seed,
-        direction=plan.direction,
-        prune=plan.prune,
-        history=history,
-        several=jobs > 1,
-    )
+    return searches.make(plan, history, tried=len(rounds), several=jobs > 1)

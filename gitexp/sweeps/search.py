@@ -9,12 +9,13 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from gitexp.formats.errors import UsageError, did_you_mean
 from gitexp.formats.extras import needed
 from gitexp.sweeps import space as spaces
-from gitexp.sweeps.space import Choices, Interval, Point, Space, Steps
+from gitexp.sweeps.plan import Plan
+from gitexp.sweeps.space import Choices, Form, Point
 
 OWN = ("grid", "random")
 SEARCHES = (*OWN, "tpe", "cmaes")
@@ -30,29 +31,35 @@ class Asked:
     token: Any = None
 
 
-class Search(Protocol):
-    """Gives points; ``learns``: the next one depends on the results so far."""
+class Search:
+    """Gives points that are known from the start, and learns nothing from results.
 
-    learns: bool
+    Attributes:
+        learns: whether the next point depends on the results so far.
+    """
 
-    def ask(self) -> Asked | None: ...
-    def tell(self, asked: Asked, values: Sequence[float]) -> None: ...
-    def should_prune(self, asked: Asked, step: int, value: float) -> bool: ...
+    learns = False
+
+    def __init__(self, points: Iterable[Point]) -> None:
+        self._points: Iterator[Point] = iter(points)
+
+    def ask(self) -> Asked | None:
+        """Return the next point; None where there is none, or none yet."""
+        point = next(self._points, None)
+        return None if point is None else Asked(point)
+
+    def tell(self, asked: Asked, values: Sequence[float]) -> None:
+        """Give each repeat's result; none or NaN: it failed, or was pruned if it had reported."""
+
+    def should_prune(self, asked: Asked, step: int, value: float) -> bool:
+        """Whether a trial that has come to this value is to be ended."""
+        return False
 
 
 def make(
-    name: str,
-    space: Space,
-    *,
-    trials: int | None,
-    seed: int,
-    direction: str | None,
-    prune: bool = False,
-    history: Iterable[tuple[Point, float]] = (),
-    tried: int = 0,
-    several: bool = False,
+    plan: Plan, history: Iterable[tuple[Point, float]] = (), tried: int = 0, several: bool = False
 ) -> tuple[Search, int]:
-    """Return the search, and how many points it will have tried in the end.
+    """Return the plan's search, and how many points it will have tried in the end.
 
     Args:
         history: points with their values from before.
@@ -63,6 +70,7 @@ def make(
     Raises:
         UsageError: there is no such search, or it needs more to be said.
     """
+    name, trials = plan.search, plan.trials
     if name not in SEARCHES:
         raise UsageError(
             f"there is no search '{name}'.{did_you_mean(name, SEARCHES)} There are"
@@ -74,95 +82,60 @@ def make(
         )
     if name != "grid" and not (trials and trials > 0):
         raise UsageError(f"search {name} needs a number of points: --trials 50")
-    points = _points(name, space, trials, seed)
-    if name in OWN and not prune:
-        return Listed(points), len(points)
-    if direction is None:
+    points = known_points(plan)
+    total = len(points) if points is not None else trials or 0
+    if points is not None and not plan.prune:
+        return Search(points), total
+    if plan.direction is None:
         raise UsageError(
-            f"{'--prune' if prune else f'search {name}'} needs a metric to go by: --minimize rmse"
-            " or --maximize accuracy"
+            f"{'--prune' if plan.prune else f'search {name}'} needs a metric to go by: --minimize"
+            " rmse or --maximize accuracy"
         )
-    own = name in OWN
-    total = len(points) if own else trials or 0
-    study = Optuna(
-        space,
-        name,
-        points=points if own else None,
-        budget=total if own else max(0, total - tried),
-        seed=seed if own else seed + tried,
-        direction=direction,
-        prune=prune,
-        history=[] if own else list(history),
-        several=several,
-    )
+    if points is not None:
+        return Optuna(plan, points, total, plan.seed), total
+    study = Optuna(plan, None, max(0, total - tried), plan.seed + tried, several)
+    for point, value in history:
+        study.learn(point, value)
     return study, total
 
 
-def _points(name: str, space: Space, trials: int | None, seed: int) -> list[Point]:
-    if name == "grid":
-        return list(spaces.grid(space))
-    return list(spaces.at_random(space, trials or 0, seed)) if name == "random" else []
+def known_points(plan: Plan) -> list[Point] | None:
+    """Return all points of a search of our own; None for one that learns."""
+    if plan.search == "grid":
+        return list(spaces.grid(plan.space))
+    if plan.search == "random":
+        return list(spaces.at_random(plan.space, plan.trials or 0, plan.seed))
+    return None
 
 
-class Listed:
-    """Points that are known from the start."""
-
-    learns = False
-
-    def __init__(self, points: Iterable[Point]) -> None:
-        self._points: Iterator[Point] = iter(points)
-
-    def ask(self) -> Asked | None:
-        point = next(self._points, None)
-        return None if point is None else Asked(point)
-
-    def tell(self, asked: Asked, values: Sequence[float]) -> None:
-        """Nothing is learnt."""
-
-    def should_prune(self, asked: Asked, step: int, value: float) -> bool:
-        return False
-
-
-class Optuna:
+class Optuna(Search):
     """A study in memory; with ``points`` it only judges which of them to prune."""
 
     def __init__(
-        self,
-        space: Space,
-        sampler: str,
-        *,
-        points: list[Point] | None,
-        budget: int,
-        seed: int,
-        direction: str,
-        prune: bool,
-        history: list[tuple[Point, float]],
-        several: bool = False,
+        self, plan: Plan, points: list[Point] | None, budget: int, seed: int, several: bool = False
     ) -> None:
-        optuna = needed("optuna", f"search {sampler}" if points is None else "--prune", "sweep")
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._optuna = optuna
-        self._space = space
-        self._forms = {name: _distribution(optuna, form) for name, form in space.items()}
-        self._points = None if points is None else iter(points)
+        super().__init__(points or ())
         self.learns = points is None
+        wants = f"search {plan.search}" if self.learns else "--prune"
+        self._optuna = optuna = needed("optuna", wants, "sweep")
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._space = plan.space
+        self._forms = {name: _distribution(optuna, form) for name, form in plan.space.items()}
         self._left = budget
         self._seen: dict[str, float] = {}  # points asked for or told, with their values
         pruners = optuna.pruners
         self._study = optuna.create_study(
-            direction=f"{direction}imize",
-            sampler=_sampler(optuna, sampler, seed, several),
-            pruner=pruners.MedianPruner(STARTUP) if prune else pruners.NopPruner(),
+            direction=f"{plan.direction}imize",
+            sampler=_sampler(optuna, plan.search, seed, several),
+            pruner=pruners.MedianPruner(STARTUP) if plan.prune else pruners.NopPruner(),
         )
-        for point, value in history:
-            self._learn(point, value)
 
     def ask(self) -> Asked | None:
         if self._left <= 0:
             return None
         self._left -= 1
         for _ in range(_DRAWS):
-            if self._points is not None:
+            if not self.learns:
                 self._study.enqueue_trial(self._coded(next(self._points)) or {})
             found = self._study.ask(self._forms)
             point = dict(found.params)
@@ -170,18 +143,17 @@ class Optuna:
                 if isinstance(form, Choices):
                     point[name] = form.values[point[name]]
             name = json.dumps(point, sort_keys=True)
-            if name not in self._seen or self._points is not None:
+            if name not in self._seen or not self.learns:
                 self._seen[name] = math.nan
                 return Asked(point, found)
             self._tell(found, self._seen[name])  # its result is known, so it costs no trial
         return None
 
     def tell(self, asked: Asked, values: Sequence[float]) -> None:
-        """Give each repeat's result; none or NaN: it failed, or was pruned if it had reported."""
         mean = sum(values) / len(values) if values else math.nan
         self._seen[json.dumps(asked.point, sort_keys=True)] = mean
         if asked.token is None:  # a point of an earlier study, now complete
-            self._learn(asked.point, mean)
+            self.learn(asked.point, mean)
         else:
             self._tell(asked.token, mean)
 
@@ -199,7 +171,8 @@ class Optuna:
             reported = bool(self._study.trials[token.number].intermediate_values)
             self._study.tell(token, state=state.PRUNED if reported else state.FAIL)
 
-    def _learn(self, point: Point, value: float) -> None:
+    def learn(self, point: Point, value: float) -> None:
+        """Take in a point of an earlier study, with what it reached."""
         self._seen[json.dumps(point, sort_keys=True)] = value
         coded = self._coded(point)
         if coded and not math.isnan(value):
@@ -208,19 +181,14 @@ class Optuna:
 
     def _coded(self, point: Point) -> dict[str, Any] | None:
         """Return a point in Optuna's terms; None outside of the space, which may have changed."""
-        coded = {}
+        coded: dict[str, Any] = {}
         for name, form in self._space.items():
-            if name not in point:
-                return None
-            value = point[name]
+            value: Any = point.get(name)
             if isinstance(form, Choices):
-                if value not in form.values:
-                    return None
-                value = form.values.index(value)
-            if not self._forms[name]._contains(self._forms[name].to_internal_repr(value)):
-                return None
-            coded[name] = value
-        return coded
+                coded |= {name: form.values.index(value)} if value in form.values else {}
+            elif type(value) in (int, float) and form.low <= value <= form.high:
+                coded[name] = value
+        return coded if len(coded) == len(self._space) else None
 
 
 def _sampler(optuna: Any, name: str, seed: int, several: bool) -> Any:
@@ -235,11 +203,10 @@ def _sampler(optuna: Any, name: str, seed: int, several: bool) -> Any:
     return optuna.samplers.RandomSampler(seed=seed)
 
 
-def _distribution(optuna: Any, form: Choices | Steps | Interval) -> Any:
+def _distribution(optuna: Any, form: Form) -> Any:
     kinds = optuna.distributions
     if isinstance(form, Choices):  # by their places, since a value may be a list
+        if isinstance(form.values, range):
+            return kinds.IntDistribution(0, len(form.values) - 1)
         return kinds.CategoricalDistribution(range(len(form.values)))
-    if isinstance(form, Steps):
-        values = sorted(form.grid())
-        return kinds.IntDistribution(values[0], values[-1], step=abs(form.step))
     return kinds.FloatDistribution(form.low, form.high, log=form.log)

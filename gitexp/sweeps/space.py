@@ -12,7 +12,7 @@ import itertools
 import math
 import random
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,36 +25,18 @@ MAX_GRID = 100_000
 
 @dataclass(frozen=True)
 class Choices:
-    """One of these values."""
+    """One of these values; of a ``range``, which are in order."""
 
-    values: tuple[Any, ...]
+    values: tuple[Any, ...] | range
 
-    def grid(self) -> tuple[Any, ...]:
+    def grid(self) -> Sequence[Any]:
         return self.values
 
     def sample(self, rng: random.Random) -> Any:
         return rng.choice(self.values)
 
     def written(self) -> Any:
-        return list(self.values)
-
-
-@dataclass(frozen=True)
-class Steps:
-    """Whole numbers from ``start`` up to, and without, ``stop``."""
-
-    start: int
-    stop: int
-    step: int = 1
-
-    def grid(self) -> tuple[int, ...]:
-        return tuple(range(self.start, self.stop, self.step))
-
-    def sample(self, rng: random.Random) -> int:
-        return rng.choice(range(self.start, self.stop, self.step))
-
-    def written(self) -> str:
-        return f"range({self.start},{self.stop},{self.step})"
+        return repr(self.values) if isinstance(self.values, range) else list(self.values)
 
 
 @dataclass(frozen=True)
@@ -66,7 +48,7 @@ class Interval:
     log: bool = False
     points: int | None = None
 
-    def grid(self) -> tuple[float, ...] | None:
+    def grid(self) -> Sequence[float] | None:
         if self.points is None:
             return None
         return tuple(self._at(at / max(1, self.points - 1)) for at in range(self.points))
@@ -87,7 +69,7 @@ class Interval:
         return min(max(float(f"{value:.6g}"), self.low), self.high)
 
 
-Form = Choices | Steps | Interval
+Form = Choices | Interval
 Space = Mapping[str, Form]
 _CALL = re.compile(r"\s*([A-Za-z_]\w*)\s*\((.*)\)\s*", re.DOTALL)
 _ARGUMENTS = {"range": (1, 3), "log": (2, 3), "uniform": (2, 3)}
@@ -121,7 +103,7 @@ def from_mapping(values: Mapping[str, Any]) -> dict[str, Form]:
             found[name] = _steps(name, [value.start, value.stop, value.step])
         elif isinstance(value, str):
             found[name] = _form(name, value) if _CALL.fullmatch(value) else Choices((value,))
-        elif isinstance(value, (Choices, Steps, Interval)):
+        elif isinstance(value, (Choices, Interval)):
             found[name] = value
         elif isinstance(value, (list, tuple)):
             found[name] = Choices(tuple(params.plain(item) for item in value))
@@ -185,7 +167,7 @@ def _form(name: str, text: str) -> Form:
     return Choices(tuple(params.parse_value(item) for item in _split(name, text)))
 
 
-def _steps(name: str, arguments: list[Any]) -> Steps:
+def _steps(name: str, arguments: list[Any]) -> Choices:
     if any(type(item) is not int for item in arguments):
         raise UsageError(
             f"param '{name}': range(...) is for whole numbers; for others: uniform(0,1), or"
@@ -197,7 +179,7 @@ def _steps(name: str, arguments: list[Any]) -> Steps:
             f"param '{name}': range({start},{stop},{step}) is empty; the end is not part of it, as"
             " in Python"
         )
-    return Steps(start, stop, step)
+    return Choices(range(start, stop, step))
 
 
 def _interval(name: str, kind: str, arguments: list[Any]) -> Interval:
@@ -248,10 +230,10 @@ def _checked(space: dict[str, Form]) -> dict[str, Form]:
         )
     params.nest((name, 0) for name in space)  # names that cannot stand beside each other
     for name, form in space.items():
-        values = form.values if isinstance(form, Choices) else (0,)
+        values = form.grid() if isinstance(form, Choices) else (0,)
         if not values:
             raise UsageError(f"param '{name}' has no values")
-        if len({*map(repr, values)}) < len(values):
+        if isinstance(values, tuple) and len({*map(repr, values)}) < len(values):
             raise UsageError(
                 f"param '{name}' has the same value twice; to run each point several times:"
                 " --repeat 2"

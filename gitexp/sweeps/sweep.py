@@ -60,48 +60,30 @@ def sweep(
             tree of its own.
         space: for each param a list of values, Python's ``range``, or text: ``"log(1e-5,1e-2)"``,
             ``"uniform(0,1)"``.
-        search: grid, random, tpe or cmaes; all but grid need ``trials``.
-        trials: how many; None means all of a grid.
+        search, trials: grid, which takes all points; or random, tpe or cmaes, which take so many.
         minimize, maximize: the metric to go by.
-        repeat: how many seeds each point runs with.
-        seed: of the search, and of the trials that take one.
+        repeat, seed: how many seeds each point runs with, and the first, also of the search.
         prune: end trials early whose metric falls behind the others'.
-        timeout: seconds that a trial may take.
-        retries: how often a failed trial is tried again.
-        n_jobs: how many trials run at once.
-        engine: loky (this machine), dask, ray or slurm; ``address`` is that of the Dask scheduler
-            or Ray cluster.
-        address: of the Dask or Ray cluster; ``local`` for SLURM without a cluster.
+        timeout, retries: seconds that a trial may take; how often a failed one is tried again.
+        n_jobs, engine: how many trials run at once, on loky (this machine), dask, ray or slurm.
+        address: of the Dask scheduler or Ray cluster; ``local`` for SLURM without a cluster.
         group: the name that the experiments share; by default one is made up.
-        push: the remote to send the trials to in batches while they come in, True for the one that
-            ``git push`` would take. What did not go is said by a RuntimeWarning, and waits for
-            ``gitexp push``.
-        workers_push: the remote that workers push their trials to themselves, so that those outlive
-            this process.
+        push: the remote, True for ``git push``'s own, that gets the trials while they come in; a
+            RuntimeWarning says what did not go, which waits for ``gitexp push``.
+        workers_push: the remote that workers push to themselves: trials outlive this process then.
         repo: a folder in the repository, by default the current one.
 
     Raises:
         UsageError: something cannot be done as asked; nothing was run.
     """
     here = _no_trial(repo)
-    objective, direction = aim(minimize, maximize)
-    plan = Plan(
-        command=_command(train, here, objective, space),
-        space=spaces.from_mapping(space),
-        search=search,
-        trials=trials,
-        objective=objective,
-        direction=direction,
-        repeat=repeat,
-        seed=seed,
-        prune=prune,
-        timeout=timeout,
-        retries=retries,
-        append=not callable(train),
-        directory=below(here),
-        workers_push=driver_push.remote(here, workers_push),
-    )
-    return _driven(here, plan, group, push, jobs=n_jobs, engine=engine, address=address)
+    words = _command(train, here, minimize or maximize, space)
+    what = {"command": words, "append": not callable(train), "space": spaces.from_mapping(space)}
+    how = {"search": search, "trials": trials, "repeat": repeat, "seed": seed, "prune": prune}
+    to, of_workers = (driver_push.remote(here, remote) for remote in (push, workers_push))
+    each = {"timeout": timeout, "retries": retries, "workers_push": of_workers}
+    plan = plans.of_options(here, minimize, maximize, **what, **how, **each)
+    return _driven(here, plan, group, to, jobs=n_jobs, engine=engine, address=address)
 
 
 def _no_trial(repo: str | os.PathLike[str]) -> Repo:
@@ -114,34 +96,22 @@ def _no_trial(repo: str | os.PathLike[str]) -> Repo:
 
 
 def _driven(
-    repo: Repo, plan: Plan, group: str | None, push: str | bool, **running: Any
+    repo: Repo, plan: Plan, group: str | None, to: str | None, **running: Any
 ) -> pd.DataFrame:
-    to = driver_push.remote(repo, push)
     frozen = plans.freeze(repo, plans.check(plan), group)
     done = Driver(repo, frozen, push=to, warn=_warn, **running).run()
-    if done.sent and done.sent.left:
+    for problem in done.problems:
+        _warn(f"{problem}; it waits on disk for gitexp sweep --resume {frozen.group}")
+    if (sent := done.sent) and sent.left:
         _warn(
-            f"{len(done.sent.left)} experiments did not go to {to}: {done.sent.problem}; to push:"
-            f" gitexp push {to}"
+            f"{len(sent.left)} experiments did not go to {sent.remote}: {sent.problem}; to push:"
+            f" gitexp push {sent.remote}"
         )
     return summary.frame(done)
 
 
 def _warn(text: str) -> None:
     warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=4)
-
-
-def aim(minimize: str | None, maximize: str | None) -> tuple[str | None, str | None]:
-    """Return the objective and its direction; raise UsageError where there are two."""
-    if minimize and maximize:
-        raise UsageError("a sweep goes by one metric: give --minimize or --maximize, not both")
-    return minimize or maximize, "min" if minimize else "max" if maximize else None
-
-
-def below(repo: Repo) -> str:
-    """Return where we are, below the top of the work tree; elsewhere, the top itself."""
-    here = os.path.relpath(os.path.realpath(os.getcwd()), os.path.realpath(repo.root))
-    return "." if here.startswith("..") else here
 
 
 def _command(
@@ -156,7 +126,7 @@ def _command(
         return tuple(train)
     name, folder = _importable(train, repo.root)
     seeded = "seed" in inspect.signature(train).parameters and "seed" not in space
-    start = os.path.relpath(folder, below(repo))
+    start = os.path.relpath(folder, plans.below(repo))
     words = (PYTHON, "-m", FUNCTION, start, name, plans.POINT, objective or "value")
     return (*words, "{seed}") if seeded else words
 

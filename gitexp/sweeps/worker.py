@@ -104,23 +104,30 @@ def run(job: Job, place: str, folder: str, slot: int = 0) -> None:
 def _run(job: Job, root: Path, where: Path, slot: int) -> None:
     _place(str(root)).tidy(job.commit)
     _link(job, root)
-    now = message.format_time(datetime.now(timezone.utc))
-    started = {"started": now, "pid": os.getpid(), "host": environment.host(), "root": str(root)}
+    lacking = _lacking(str(root), job.commit)
+    facts = {
+        **job.facts,
+        "started": message.format_time(datetime.now(timezone.utc)),
+        "pid": os.getpid(),
+        "host": environment.host(),
+        "root": str(root),
+        "extra": {**conditions.here(), **job.facts["extra"]},
+        "trailers": {"Hardware": environment.hardware()},
+        "warnings": [lacking] if lacking else [],
+    }
     owned = Journal(where, owner=True)
-    extra = {**conditions.here(), **job.facts["extra"]}
     try:
-        live = Run(None, where, {**job.facts, **started, "extra": extra}, owned)
+        live = Run(None, where, facts, owned)
         resume.again(live)
         live.log_params(job.params)
-        if lacking := _lacking(str(root), job.commit):
-            live.add_facts("warnings", [lacking])
-        live.set_fact("Hardware", environment.hardware())
         listed = _requirements(job.command[0].replace(PYTHON, sys.executable))
         files.replace(where, where / "requirements.txt", listed.encode())
         inside = root / job.directory
         known = settings.load(root, job.directory)
         env = _environment(job, where, root, slot)
-        if FUNCTION not in job.command:
+        if FUNCTION in job.command:
+            live.know()
+        else:
             live.read_arguments(parsed.config_files(job.command, inside))
             env = parsed.environ(env) if known.parser_params else env
         watched = outputs.watch(root, inside)
@@ -137,7 +144,8 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
         outputs.pick_up(live, root, watched)
         capture.capture_metrics(live, root, begun, known)
         outputs.keep_output(live)
-        live.set_fact("Exit-Code", code or None)
+        if code:
+            live.set_fact("Exit-Code", code)
         if why == PRUNED:
             live.set_label(PRUNED)
         ended = commands.Ended(code)
@@ -264,17 +272,13 @@ def _watch(group: int, job: Job, folder: Path, over: threading.Event) -> str | N
     deadline = time.monotonic() + job.timeout if job.timeout else None
     driver = os.getppid()
     while not over.wait(_LOOK):
-        if deadline and time.monotonic() > deadline:
-            why = f"timed out after {job.timeout:g} s"
-        elif asked := _reason(folder):
-            why = asked
-        elif os.getppid() != driver and not job.push_to:
-            why = INTERRUPTED[1]
-        else:
-            continue
-        _signal(group, "SIGTERM")
-        over.wait(GRACE)
-        return why
+        late = deadline and time.monotonic() > deadline
+        alone = os.getppid() != driver and not job.push_to
+        why = f"timed out after {job.timeout:g} s" if late else _reason(folder)
+        if why := why or (INTERRUPTED[1] if alone else None):
+            _signal(group, "SIGTERM")
+            over.wait(GRACE)
+            return why
     return None
 
 

@@ -17,9 +17,11 @@ import random
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from gitexp.formats import message
 from gitexp.formats.errors import GitError, GitexpError
@@ -39,6 +41,7 @@ TRIALS = "trials"  # in the branch's tree
 SNAPSHOTS = "refs/gitexp/sweeps/"  # on the remote, with the group
 _REMOTE = Remote("origin")
 _TRIES = 200
+T = TypeVar("T")
 _FAULTS = 4  # times that the remote may be out of reach, half a minute in all
 _PAUSE = 0.05  # seconds; pauses after a lost race grow from here
 _lock = threading.Lock()  # a worker's threads push one after the other
@@ -102,22 +105,14 @@ def extended(repo: Repo, tip: str | None, target: PushTarget, carried: list[Carr
 def _push(repo: Repo, target: PushTarget, carried: Carried) -> bool:
     """Bring an experiment onto the branch; False where another one of its name is there."""
     branch = f"{HEADS}{target.group}"
-    faults = 0
     for attempt in range(_TRIES):
-        try:
-            _fetch(repo, branch, depth=1)
-            tip = repo.tip(branch)
-            if tip is None or carried.name in listed(repo, tip):
-                return False
-            new = extended(repo, tip, target, [carried])
-            updates, said = transport.push(repo, _REMOTE, [f"{new}:{branch}"], atomic=False)
-        except GitError:
-            faults += 1
-            if faults > _FAULTS:
-                raise
-            # a remote that is away for a moment costs no trial that ran for hours
-            time.sleep(2.0**faults)
-            continue
+        _patiently(functools.partial(_fetch, repo, branch, depth=1))
+        tip = repo.tip(branch)
+        if tip is None or carried.name in listed(repo, tip):
+            return False
+        going = [f"{extended(repo, tip, target, [carried])}:{branch}"]
+        push = functools.partial(transport.push, repo, _REMOTE, going, atomic=False)
+        updates, said = _patiently(push)
         refused = [item for item in updates if item.flag == "!"]
         if not refused:
             return True
@@ -137,17 +132,20 @@ def _repository(target: PushTarget, place: Path) -> Repo:
     repo.git("config", "user.name", target.name)
     repo.git("config", "user.email", target.email)
     repo.git("config", "remote.origin.url", target.address)
-    for fault in range(_FAULTS + 1):
-        try:
-            _fetch(repo, f"{SNAPSHOTS}{target.group}", depth=2)
-            break
-        except GitError:  # else the driver would have to record the trial by a name of its own
-            if fault == _FAULTS:
-                raise
-            time.sleep(2.0 ** (fault + 1))
+    _patiently(functools.partial(_fetch, repo, f"{SNAPSHOTS}{target.group}", depth=2))
     if repo.resolve(target.snapshot) is None:
         raise GitError(f"{SNAPSHOTS}{target.group} on the remote is not this sweep's snapshot")
     return Repo.discover(place)
+
+
+def _patiently(act: Callable[[], T]) -> T:
+    """Do something with the remote: one that is away for a moment costs no trial that ran for
+    hours, nor has the driver record it by a name of its own."""
+    for fault in range(_FAULTS):
+        with suppress(GitError):
+            return act()
+        time.sleep(2.0 ** (fault + 1))
+    return act()
 
 
 def _fetch(repo: Repo, ref: str, depth: int) -> None:

@@ -15,10 +15,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import IO, Any
 
 from gitexp.formats.errors import GitError, GitexpError
-from gitexp.repo import Repo, content
+from gitexp.repo import Repo, content, files
 from gitexp.runs import journal, worktree
 
 
@@ -29,16 +28,40 @@ class Place:
         self.root = root
         self._repo = Repo.discover(root)
         self._pristine = self._repo.git_dir / "gitexp-index"  # as it was after the last reset
+        self._stamp: tuple[int, ...] | None = None  # of the index since then
 
     def tidy(self, commit: str) -> None:
         """Bring it to a commit, with nothing in it of what ran here before; raises GitError."""
         index = self._repo.git_dir / "index"
         # of a git that was killed with its trial
         index.with_name("index.lock").unlink(missing_ok=True)
-        if self._pristine.exists():  # flags that a trial set in its index hide no change from git
+        ran = self._pristine.exists()  # any trial
+        is_there = files.read_bytes(index.with_name("HEAD")) == f"{commit}\n".encode()
+        if ran and is_there and files.stamp(index) == self._stamp and self._swept():
+            return
+        if ran:  # flags that a trial set in its index hide no change from git
             _copy(self._pristine, index)
-        content.reset(self._repo, self.root, commit)
+        is_linked = self._repo.git_dir != self._repo.common_dir
+        if ran or not (is_there and is_linked):  # else it was made at this commit a moment ago
+            content.reset(self._repo, self.root, commit)
         _copy(index, self._pristine)
+        self._stamp = files.stamp(index)
+
+    def _swept(self) -> bool:
+        """Remove what the last trial added; False where it did more, which a reset undoes."""
+        if (self.root / ".gitmodules").exists():  # whose files git does not list
+            return False
+        how = ("-z", "-t", "--modified", "--deleted", "--others", "--directory")
+        found = [line.split(" ", 1) for line in self._repo.entries("ls-files", *how)]
+        added = [self.root / path for mark, path in found if mark == "?"]
+        # behind a link may lie what git took for tracked files
+        if len(added) < len(found) or any(path.is_symlink() for path in added):
+            return False
+        with suppress(OSError):
+            for path in added:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            return True
+        return False
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -50,7 +73,11 @@ def _copy(source: Path, target: Path) -> None:
 
 BUNDLED = "refs/gitexp/sweeping"  # in a bundle, the snapshot
 _PREFIX = "gitexp-worker-"
-_mine: list[tuple[Path, IO[Any]]] = []
+_mine = ExitStack()  # folders, which end with this process
+atexit.register(_mine.close)
+_parents: list[ExitStack] = []
+if hasattr(os, "register_at_fork"):  # in a forked child they are the parent's
+    os.register_at_fork(after_in_child=lambda: _parents.append(_mine.pop_all()))
 
 
 def make_home() -> Path:
@@ -58,7 +85,8 @@ def make_home() -> Path:
     for orphan in orphans(_PREFIX):
         shutil.rmtree(orphan, ignore_errors=True)
     home = Path(tempfile.mkdtemp(prefix=_PREFIX))
-    _mine.append((home, journal.hold(home)))
+    _mine.callback(shutil.rmtree, home, ignore_errors=True)
+    _mine.enter_context(journal.hold(home))
     work = home / "work"
     work.mkdir()
     return work
@@ -73,25 +101,7 @@ def orphans(prefix: str) -> Iterator[Path]:
                 yield folder
 
 
-@atexit.register
-def _leave() -> None:
-    for home, held in _mine:
-        held.close()
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def _forget() -> None:
-    """In a forked child: they are the parent's."""
-    _mine.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
-
-
 _free: defaultdict[str, list[Path]] = defaultdict(list)  # by the repository that they are of
-_linked = ExitStack()
-atexit.register(_linked.close)
 
 
 def take(commit: str, bundle: bytes, home: str = "") -> Path:
@@ -114,7 +124,7 @@ def _linked_or_cloned(commit: str, home: str) -> Path:
     with suppress(GitexpError):
         seen = Repo.discover(home) if home else None
         if seen and seen.resolve(commit):
-            return _linked.enter_context(worktree.checkout(seen, commit, "sweep"))
+            return _mine.enter_context(worktree.checkout(seen, commit, "sweep"))
     place = make_home()
     make_repository(place, commit)
     return place

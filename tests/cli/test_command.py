@@ -98,16 +98,24 @@ def test_a_stale_results_file_of_the_run_before_is_not_picked_up(project: Projec
     [
         ("raise SystemExit(3)", "failed"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", "killed"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGHUP)", "killed"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGUSR1)", "killed"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "failed"),
     ],
 )
 def test_the_exit_code_is_passed_through(project: Project, code: str, status: str) -> None:
     project.write("go.py", code)
     done = project.run("run", "--", PYTHON, "go.py")
-    assert done.returncode == {"failed": 3, "killed": 143}[status]
+    name = code.partition("signal.")[2].rstrip(")")
+    assert done.returncode == (128 + getattr(signal, name) if name else 3)
     assert gitexp.get("exp-1").status == status
 
 
-def test_signals_are_forwarded_and_the_run_is_recorded_as_killed(project: Project) -> None:
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_signals_are_forwarded_and_the_run_is_recorded_as_killed(
+    project: Project, name: str
+) -> None:
+    number = getattr(signal, name)
     project.write(
         "go.py",
         "import gitexp, time\ngitexp.log_metric('a', 1)\nprint('ready', flush=True)\ntime.sleep(60)\n",
@@ -122,9 +130,9 @@ def test_signals_are_forwarded_and_the_run_is_recorded_as_killed(project: Projec
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     process.communicate(timeout=50)
-    assert process.returncode == 143
+    assert process.returncode == 128 + number
     assert gitexp.get("exp-1").status == "killed"
     assert dict(gitexp.get("exp-1").metrics) == {"a": 1}
 

@@ -250,6 +250,11 @@ def test_text_from_a_repository_cannot_write_over_the_screen(project: Project) -
     record(project, {"a\x1b[2J": "b\x1b[2J"}, {"c\x1b]0;d\x07": 1.0}, title="e\x1b[1A")
     for args in (["list"], ["list", "--md"], ["list", "-g", "branch"], ["show"]):
         assert "\x1b" not in project.gitexp(*args)
+    for _ in range(2):
+        record(project, metrics={"c\x1b[2J": 1.0, "d\x1b[2J": 1.0})
+    asked = project.error("why", "exp-2", "exp-3")
+    assert asked.startswith("which metric?")
+    assert asked.isprintable()
 
 
 def test_a_tag_name_that_is_not_utf8_harms_nobody(project: Project) -> None:

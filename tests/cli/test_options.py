@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 
 import click
@@ -97,6 +98,14 @@ def test_a_diff_prints_csv(two: Project) -> None:
     assert rows[0] == "kind,name,change,a,b"
     assert "param,lr,changed,0.1,0.2" in rows
     assert "metric,rmse,changed,0.1,0.2" in rows
+
+
+def test_a_diff_prints_the_files_that_commands_wrote_as_csv(project: Project) -> None:
+    for text in "ab":
+        program = f"open('out.txt', 'w').write({text!r})"
+        project.gitexp("run", "--", sys.executable, "-c", program)
+    rows = project.gitexp("diff", "exp-1", "exp-2", "--csv").splitlines()
+    assert [row.split(",")[:3] for row in rows[1:2]] == [["output", "out.txt", "changed"]]
 
 
 def test_status_is_csv_and_takes_a_condition(two: Project) -> None:

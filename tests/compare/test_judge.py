@@ -55,6 +55,19 @@ def run(project: Project, *command: str, code: int | None = 0) -> None:
     assert done.returncode == code, done.stderr
 
 
+def test_settings_of_a_projects_folder_say_what_is_protected(project: Project) -> None:
+    project.write("sub/.gitexp.toml", 'protect = ["sub/eval.py"]\n')
+    project.write("sub/eval.py", "print('score=1')\n")
+    project.commit("two folders")
+    project.git("branch", "trusted")
+    project.git("checkout", "-q", "-b", "agent")
+    folder = project.root / "sub"
+    project.gitexp("log", "-M", "a=1", cwd=folder)
+    judge = ("--judge", "python sub/eval.py", "--trusted", "trusted")
+    done = project.run("gate", "--metric", "score", "--min", "0.9", *judge, cwd=folder)
+    assert done.returncode == 0, done.stderr
+
+
 def test_an_honest_run_gets_what_it_earned(judged: Project) -> None:
     run(judged)
     assert "exp-1 has score=0.5" in judged.run("gate", *GATE).stderr

@@ -66,6 +66,21 @@ def test_code_and_params_are_merged_run_and_recorded_on_a_merge_commit(base: Pro
     base.fsck()
 
 
+def test_a_program_that_the_experiments_rewrote_may_still_be_run(base: Project) -> None:
+    base.write("run.sh", "echo\n").chmod(0o755)
+    base.commit()
+    for part in "ab":
+        base.write(f"parts/{part}", "1\n")
+        base.write("run.sh", f"echo {part}\n")
+        rewrote = {"outputs": ["run.sh"]}
+        command = "python train.py"
+        record(base, {}, {"loss": 9.0}, command=command, extra=rewrote, advance=False)
+        base.git("checkout", "-q", "--", ".")
+        base.git("clean", "-qfd")
+    base.gitexp("merge", "2", "3", "--yes")
+    assert base.git("ls-tree", "exp-4", "run.sh").startswith("100755 ")
+
+
 def test_three_are_merged_over_what_they_have_in_common(base: Project) -> None:
     for at, part in enumerate("bcd"):
         planted(base, {f"parts/{part}": f"{at + 1}\n"}, 9.0 - at)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Project
+import gitexp
+from conftest import Project, seal
 from gitexp.repo import Repo
 from gitexp.store import notes
 from gitexp.store.index import Index
@@ -42,13 +44,25 @@ def writes(expression: str, imports: str = "import random") -> str:
     return f'{imports}\nopen("metrics.csv", "w").write(f"Name,Value,Timestamp,Step\\nrmse,{{{expression}}},0,0\\n")\n'
 
 
+@pytest.fixture(scope="module")
+def training(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository whose only experiment is a real scikit-learn training on data that git
+    ignores."""
+    with pytest.MonkeyPatch.context() as patch:
+        seal(tmp_path_factory.mktemp("home"), patch)
+        project = Project(tmp_path_factory.mktemp("trained"))
+        project.git("init", "-q")
+        project.write("data/train.csv", data())
+        project.commit(train_py=TRAINING, _gitignore="data/\n")
+        project.gitexp("run", "--input", "data/train.csv", "--", PYTHON, "train.py")
+        return project.root
+
+
 @pytest.fixture
-def trained(project: Project) -> Project:
-    """A project whose only experiment is a real scikit-learn training on data that git ignores."""
-    project.write("data/train.csv", data())
-    project.commit(train_py=TRAINING, _gitignore="data/\n")
-    project.gitexp("run", "--input", "data/train.csv", "--", PYTHON, "train.py")
-    return project
+def trained(training: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy of it, and the test working inside."""
+    monkeypatch.chdir(shutil.copytree(training, tmp_path / "trained"))
+    return Project(tmp_path / "trained")
 
 
 def test_a_real_training_comes_out_bit_for_bit(trained: Project) -> None:
@@ -66,6 +80,19 @@ def test_a_real_training_comes_out_bit_for_bit(trained: Project) -> None:
     assert experiment is not None
     assert notes.verdict(experiment.extra["events"]) == "same"
     assert trained.tags() == ["exp-1"]
+
+
+def test_an_input_behind_a_link_is_known_by_its_path_in_the_repository(
+    project: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "train.csv").write_text("1.5")
+    os.symlink(tmp_path / "store", project.root / "data")
+    script = writes("value", 'value = open("data/train.csv").read()')
+    project.commit(train_py=script, _gitignore="data\n")
+    project.gitexp("run", "--input", "data/train.csv", "--", PYTHON, "train.py")
+    assert [*gitexp.get("exp-1").extra["inputs"]] == ["data/train.csv"]
+    assert "same: exp-1" in project.gitexp("reproduce", "exp-1", "--yes")
 
 
 def test_changed_data_is_named(trained: Project) -> None:

@@ -7,6 +7,9 @@ import json
 import pytest
 
 from conftest import Project
+from gitexp.compare.importance import importance
+from gitexp.repo import Repo
+from gitexp.store.index import Index
 from recording import record
 
 BASE = """def load(path):
@@ -104,3 +107,14 @@ def test_there_is_nothing_where_nothing_was_tried(empty: Project) -> None:
 def test_what_is_asked_wrongly_is_said_in_sentences(project: Project) -> None:
     said = project.error("tried", "lr=0.3")
     assert said.endswith("unexpected extra argument (lr=0.3). Help: gitexp tried --help")
+
+
+def test_a_whole_number_beyond_all_floats_is_a_param_like_others(tries: Project) -> None:
+    large = 10**400
+    for at in range(3):
+        record(tries, {"n": large + at, "lr": at}, {"loss": at}, advance=False)
+    tries.gitexp("discard", "exp-5", "--because", "too large")
+    tries.gitexp("tried", "-p", f"n={large + 1}")
+    tries.gitexp("run", "-p", f"n={large}", "-p", "lr=0.5", "--", "true")
+    found = importance(Index(Repo.discover()).select(), "loss", forest=False)
+    assert "lr" in [one.param for one in found]

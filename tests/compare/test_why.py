@@ -17,6 +17,7 @@ import pytest
 from conftest import Project
 
 PYTHON = sys.executable
+UV = shutil.which("uv") or shutil.which("uv", path=str(Path(PYTHON).parent))
 OLD, NEW = ("six==1.15.0", "idna==2.10"), ("six==1.16.0", "idna==3.4")
 
 
@@ -81,19 +82,19 @@ def built(project: Project, tmp_path: Path, index: str) -> Project:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tool", ["uv", "pip"])
+@pytest.mark.parametrize(
+    "tool",
+    [pytest.param("uv", marks=pytest.mark.skipif(not UV, reason="uv is not installed")), "pip"],
+)
 def test_packages_of_the_real_index_are_taken_apart_from_code_and_params(
     built: Project, tmp_path: Path, tool: str, index: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both environments are built, by uv where it is installed and else by venv and pip; the user's
     own stays as it is."""
-    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(PYTHON).parent))
-    if tool == "uv" and not uv:
-        pytest.skip("uv is not installed")
     folder = tmp_path / "bin"
     folder.mkdir()
     if tool == "uv":
-        (folder / "uv").symlink_to(str(uv))
+        (folder / "uv").symlink_to(str(UV))
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
     monkeypatch.setenv("UV_DEFAULT_INDEX", index)
     site = sorted(path.name for path in (tmp_path / "venv").rglob("*.dist-info"))

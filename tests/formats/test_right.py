@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import os
@@ -394,6 +395,43 @@ def files_of(project: Project, name: str) -> set[str]:
     return {path for path in listed if ".gitexp/" in path or path.endswith(("s.yml", "s.csv"))}
 
 
+def test_a_reproduction_and_a_merge_are_of_the_project_that_they_come_from(
+    monorepo: Project,
+) -> None:
+    two = monorepo.root / "two"
+    for part in "ab":
+        monorepo.write(f"two/{part}", part)
+        command = (sys.executable, "-c", "print('loss=0.5')")
+        monorepo.gitexp("run", "--no-advance", "--", *command, cwd=two)
+        (two / part).unlink()
+    monorepo.gitexp("reproduce", "--record", "--yes", "exp-1", cwd=two)
+    monorepo.gitexp("merge", "--yes", "--metric", "loss", "exp-1", "exp-2", cwd=two)
+    own = {".gitexp/requirements.txt", ".gitexp/output.log", "metrics.csv", "params.yml"}
+    assert files_of(monorepo, "exp-3") == {f"two/{path}" for path in own}
+    assert files_of(monorepo, "exp-4") == {f"two/{path}" for path in own}
+    found = json.loads(monorepo.gitexp("list", "--json", cwd=two))
+    assert len(found) == 4
+
+
+def test_a_command_is_run_again_by_the_settings_of_its_project(monorepo: Project) -> None:
+    two = monorepo.root / "two"
+    monorepo.write("two/.gitexp.toml", 'metrics_files = ["two/numbers.dat.json"]\n')
+    monorepo.commit("settings")
+    command = (sys.executable, "-c", "open('numbers.dat.json', 'w').write('{\"acc\": 1}')")
+    monorepo.gitexp("run", "--", *command, cwd=two)
+    assert "same: exp-1" in monorepo.gitexp("reproduce", "--yes", "exp-1", cwd=two)
+
+
+def test_the_trials_of_a_sweep_are_of_the_project_that_it_began_in(monorepo: Project) -> None:
+    two = monorepo.root / "two"
+    monorepo.gitexp("sweep", "-p", "lr=1,2", "--", sys.executable, "src/train.py", cwd=two)
+    found = json.loads(monorepo.gitexp("list", "--json", cwd=two))
+    assert {item["name"] for item in found} == {"exp-1", "exp-2"}
+    own = {".gitexp/requirements.txt", "metrics.csv", "params.yml"}
+    assert files_of(monorepo, "exp-1") == {f"two/{path}" for path in own}
+    monorepo.gitexp("verify", "exp-1", "exp-2")
+
+
 def test_each_project_of_a_repository_has_results_of_its_own(monorepo: Project) -> None:
     one, two = monorepo.root / "one", monorepo.root / "two" / "src"
     own = {".gitexp/requirements.txt", "metrics.csv", "params.yml"}
@@ -425,7 +463,48 @@ def test_each_project_of_a_repository_has_results_of_its_own(monorepo: Project) 
     told = json.loads(monorepo.gitexp("diff", "exp-1", "exp-3", "--json"))
     assert [item["name"] for item in told["params"]] == ["lr"]
     assert not [item for item in told["code"] if item["path"].startswith("one/")]
-    assert monorepo.gitexp("best", "acc", "--only-with", "metrics", cwd=one).startswith("exp-4")
+    assert monorepo.gitexp("best", "acc", "--only-with", "metrics", cwd=one).startswith("exp-3")
+
+
+def test_what_is_given_no_names_keeps_to_the_project(monorepo: Project) -> None:
+    one, two = monorepo.root / "one", monorepo.root / "two" / "src"
+    trained = "open('o.txt', 'w').write('x'); print('loss: 2')"
+    monorepo.gitexp("log", "-p", "lr=1", "-M", "loss=1", cwd=one)
+    monorepo.gitexp("run", "-p", "lr=2", "--", sys.executable, "-c", trained, cwd=two)
+    monorepo.gitexp("log", "-p", "lr=3", "-M", "loss=3", cwd=one)
+    every, own = ["exp-3", "exp-2", "exp-1"], ["exp-3", "exp-1"]
+
+    def named(*command: str, cwd: Path = one) -> list[str]:
+        return re.findall(r"exp-\d\b", monorepo.gitexp(*command, cwd=cwd))
+
+    def exported(*more: str, cwd: Path = one) -> list[str]:
+        rows = csv.reader(monorepo.gitexp("export", "csv", *more, cwd=cwd).splitlines())
+        return [row[0] for row in rows][1:]
+
+    assert exported() == own
+    assert exported("--all") == exported(cwd=monorepo.root) == every
+    assert [*gitexp.experiments(repo=one)["name"]] == own
+    assert [*gitexp.experiments(repo=one, everybody=True)["name"]] == every
+    assert {*gitexp.histories(repo=two)["experiment"]} == {"exp-2"}
+    assert named("tree") == ["exp-1", "exp-3"]
+    assert "  code:" not in monorepo.gitexp("tree", "--all", cwd=one)
+    for text in monorepo.gitexp("book", cwd=one), monorepo.gitexp("book", "--all", cwd=one):
+        assert text.count("- from: ") == text.count("- from: exp-1") == 1
+    assert named("leaderboard", "-m", "loss") == ["exp-1", "exp-3"]
+    assert (
+        named("best", "loss", cwd=two)[0] == named("gate", "-m", "loss", "--min", "1", cwd=two)[0]
+    )
+    assert named("compare", "--where", "lr > 0", "--csv")[:2] == own
+    assert {*named("curve", "loss", "--where", "lr > 0", "--csv")} == {*own}
+    assert "1 experiment of other projects left out (called at the top" in (
+        monorepo.run("label", "--where", "lr > 0", "+x", cwd=one).stderr
+    )
+    assert gitexp.get("exp-2", one).labels == ()
+    told = json.loads(monorepo.gitexp("diff", "exp-1", "exp-3", "--json", cwd=one))
+    assert (told["code"], told["outputs"]) == ([], [])
+    assert monorepo.gitexp("diff", "exp-1", "exp-3", "--code", cwd=one) == ""
+    monorepo.gitexp("rm", "--where", "lr > 0", "--yes", cwd=one)
+    assert monorepo.tags() == ["exp-2"]
 
 
 def test_a_projects_experiment_is_checked_out_and_a_dead_run_recorded(monorepo: Project) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import struct
+import subprocess
+import sys
 from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -18,7 +21,7 @@ import gitexp
 from conftest import Project
 from gitexp.formats.errors import UsageError
 from gitexp.formats.trackers import tensorboard, wandb
-from gitexp.formats.trackers.found import Run
+from gitexp.formats.trackers.found import Run, Unread
 from gitexp.formats.trackers.tools import TOOLS, find
 from tracker_files import WRITERS, field, logged
 
@@ -195,6 +198,65 @@ def test_the_link_to_the_latest_run_of_wandb_is_a_folder_like_others(tmp_path: P
         assert (found.id, found.status, found.duration) == ("r1", "finished", 60)
 
 
+@pytest.mark.parametrize("tool", WRITERS)
+def test_a_place_beside_says_the_same_as_a_whole_path(
+    tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left(tool, tmp_path / "runs")
+
+    def seen(place: Path) -> set[tuple[str, str, str | None]]:
+        runs = (item for item in find(tool, place) if isinstance(item, Run))
+        return {(run.id, run.title, run.group) for run in runs}
+
+    for path in [path for form in TOOLS[tool].files for path in tmp_path.rglob(form)]:
+        monkeypatch.chdir(path.parent)
+        assert seen(Path(path.name)) == seen(path)
+
+
+def test_help_says_once_whether_a_tool_is_needed(project: Project) -> None:
+    for tool, needs in (("aim", "has to"), ("keras", "need not")):
+        said = " ".join(project.gitexp("import", tool, "--help").split())
+        assert said.count("installed") == 1
+        assert f"The tool {needs} be installed." in said
+
+
+VANISHING = """
+import os, sys
+def hook(event, args):  # a folder goes when somebody begins to look into it
+    if event == "os.scandir" and str(args[0]).endswith("gone") and os.path.isdir(args[0]):
+        os.rmdir(args[0])
+sys.addaudithook(hook)
+from gitexp.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "place"),
+    [
+        (("import", "trackio", "runs"), "runs/a/gone"),
+        (("run", "--", "git", "status"), ".home/ray_results/gone"),
+        (("log", "-m", "a=1"), ".git/refs/exps/gone"),
+        (("doctor",), ".git/refs/heads/gone"),
+    ],
+)
+def test_what_vanishes_while_folders_are_looked_through_is_passed_over(
+    project: Project, command: tuple[str, ...], place: str
+) -> None:
+    left("trackio", project.root / "runs")
+    project.gitexp("log", "-m", "a=0")
+    (project.root / place).mkdir(parents=True)
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "HOME": str(project.root / ".home"),
+    }
+    words = [sys.executable, "-c", VANISHING, *command]
+    done = subprocess.run(words, env=env, cwd=project.root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not (project.root / place).exists(), "nobody looked there"
+
+
 def test_words_that_are_numbers_are_text_and_a_step_without_end_is_named(tmp_path: Path) -> None:
     for tool, old, new in (
         ("clearml", '["base"]', "[1.5]"),
@@ -209,7 +271,8 @@ def test_words_that_are_numbers_are_text_and_a_step_without_end_is_named(tmp_pat
         if isinstance(item, Run):
             assert (item.labels, item.group) in ((("1.5",), "demo"), (("base",), "7"))
         else:
-            assert (tool, "infinity" in item[1]) == ("catboost", True)
+            assert isinstance(item, Unread)
+            assert (tool, "infinity" in item.why) == ("catboost", True)
 
 
 def test_event_files_are_read_up_to_where_they_are_damaged(tmp_path: Path) -> None:

@@ -23,8 +23,10 @@ from conftest import Project
 from gitexp.formats import mlflow_words as convert
 from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.experiment import MetricPoint
-from gitexp.integrations.mlflow import client as servers
-from gitexp.integrations.mlflow.client import Login, Run, Server
+from gitexp.formats.trackers.mlflow import Stored
+from gitexp.integrations.mlflow import login
+from gitexp.integrations.mlflow.client import Server, batches
+from gitexp.integrations.mlflow.login import Login
 from gitexp.integrations.mlflow.mirror import WHOLE, repository
 from gitexp.repo import Repo
 from mlflow_server import free_port, served
@@ -54,7 +56,7 @@ def mlflow(address: str) -> Iterator[Server]:
         yield found
 
 
-def runs(mlflow: Server) -> dict[str, Run]:
+def runs(mlflow: Server) -> dict[str, Stored]:
     """Return all runs by their names, and require that each name is there once."""
     found = [*mlflow.runs([*mlflow.experiments().values()], "")]
     assert len({run.tags["mlflow.runName"] for run in found}) == len(found)
@@ -70,7 +72,7 @@ def settled(mlflow: Server) -> None:
         time.sleep(0.1)
 
 
-def values(mlflow: Server, run: Run, key: str) -> list[float]:
+def values(mlflow: Server, run: Stored, key: str) -> list[float]:
     return [
         convert.metric_value(value)
         for value, _, _ in sorted(mlflow.history(run.id, key), key=lambda point: point[2])
@@ -340,7 +342,7 @@ def test_one_that_cannot_be_read_does_not_stop_the_others(
     (project.root / ".git/objects" / blob[:2] / blob[2:]).unlink()
     done = project.run("export", "mlflow", address)
     assert done.returncode == 1
-    assert "exp-2 was not mirrored: its 'metrics.csv' is not in this clone" in done.stderr
+    assert "exp-2 was not mirrored: its metrics.csv is not in this clone" in done.stderr
     assert {*runs(mlflow)} == {"exp-1"}
 
 
@@ -410,12 +412,12 @@ def test_what_is_no_mlflow_server_is_one_line(project: Project, stranger: str) -
 )
 def test_what_is_no_address_is_said(uri: str) -> None:
     with pytest.raises(UsageError, match="is not an address of an MLflow server"):
-        servers.address(uri)
+        login.address(uri)
 
 
 def test_an_address_is_taken_as_the_browser_shows_it() -> None:
     assert (
-        servers.address("https://ada:pw@example.org:8443/team.mlflow/#/experiments/0?x=1")
+        login.address("https://ada:pw@example.org:8443/team.mlflow/#/experiments/0?x=1")
         == "https://example.org:8443/team.mlflow"
     )
 
@@ -424,23 +426,23 @@ def test_mlflows_own_ways_to_log_in_are_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert servers.login("http://x", {}) is None
+    assert login.login("http://x", {}) is None
     (tmp_path / ".mlflow").mkdir()
     (tmp_path / ".mlflow/credentials").write_text(
         "[mlflow]\nmlflow_tracking_username = ada\nmlflow_tracking_password = %a\n"
     )
-    assert servers.login("http://x", {}) == Login("ada", "%a")
-    assert servers.login("http://b%40b:p%3Aw@x", {}) == Login("b@b", "p:w")
-    assert servers.login(
+    assert login.login("http://x", {}) == Login("ada", "%a")
+    assert login.login("http://b%40b:p%3Aw@x", {}) == Login("b@b", "p:w")
+    assert login.login(
         "http://b:c@x", {"MLFLOW_TRACKING_USERNAME": "u", "MLFLOW_TRACKING_PASSWORD": "p"}
     ) == Login("u", "p")
-    assert servers.login("http://b:c@x", {"MLFLOW_TRACKING_TOKEN": "t"}) == Login(token="t")
+    assert login.login("http://b:c@x", {"MLFLOW_TRACKING_TOKEN": "t"}) == Login(token="t")
 
 
 def test_batches_keep_mlflows_limits_and_lose_nothing() -> None:
     params = {f"p{at}": '"' * 6000 for at in range(250)}
     points = [MetricPoint("m" * 250, at, 1, at) for at in range(4321)]
-    found = [*servers.batches(params, points, {f"t{at}": "x" * 8000 for at in range(30)})]
+    found = [*batches(params, points, {f"t{at}": "x" * 8000 for at in range(30)})]
     for batch in found:
         assert len(batch.get("params", ())) <= 100
         assert len(batch.get("metrics", ())) <= 1000
@@ -449,7 +451,7 @@ def test_batches_keep_mlflows_limits_and_lose_nothing() -> None:
     assert [item["key"] for batch in found for item in batch.get("params", ())] == [*params]
     assert [item["step"] for batch in found for item in batch.get("metrics", ())] == [*range(4321)]
     assert [*found[-1]] == ["tags"] or "tags" in found[-1]
-    assert [*servers.batches({}, (), {})] == []
+    assert [*batches({}, (), {})] == []
 
 
 @pytest.mark.parametrize(
@@ -515,6 +517,16 @@ def test_without_any_address_the_ways_to_give_one_are_said(project: Project) -> 
 
     with pytest.raises(GitexpError, match="which MLflow server"):
         sync.target(Repo.discover(), None)
+
+
+def test_a_push_of_some_experiments_mirrors_only_those(project: Project) -> None:
+    for value in (1, 2):
+        record(project, metrics={"rmse": value})
+    for args in (["exp-1", "--mlflow", "http://here"], ["--mlflow", "http://here", "exp-1"]):
+        assert (
+            project.gitexp("push", *args, "--dry-run")
+            == "would mirror 1 experiment to http://here\n"
+        )
 
 
 @pytest.mark.slow

@@ -436,3 +436,119 @@ def test_an_experiment_that_was_renamed_takes_what_its_group_records_and_deletio
     clone.project.git("fetch", "-q", "origin", "refs/notes/gitexp:refs/notes/gitexp")
     again = 'import mlflow\nprint([len(mlflow.search_runs(experiment_names=["nets"], run_view_type=view)) for view in (1, 2)])\n'
     assert clone.run(again, name="look.py").out.strip() == "[0, 3]"
+
+
+def test_an_adopted_commit_has_the_metrics_and_params_of_all_its_files(training: Training) -> None:
+    header = "Name,Value,Timestamp,Step\n"
+    training.project.write("metrics.csv", f'{header}"rmse",1.0,1700000000000,0\r\n')
+    training.project.write("test_metrics.csv", f'{header}"rmse",2.0,1700000000000,0\r\n')
+    training.project.write("params.yml", f"prompt: {'x' * 2000}\n")
+    training.project.write("model_params.yml", "depth: 3\n")
+    training.project.commit("by hand")
+    training.project.gitexp("import", "git")
+    done = training.run("""
+        import mlflow
+        run, = mlflow.search_runs(output_format="list")
+        print(run.data.metrics, {name: len(text) for name, text in run.data.params.items()})
+    """)
+    assert done.out.strip() == "{'rmse': 1.0, 'test/rmse': 2.0} {'depth': 1, 'prompt': 2000}"
+
+
+def test_a_run_that_is_taken_up_and_discarded_is_what_it_was(training: Training) -> None:
+    done = training.run("""
+        import gitexp, mlflow
+        client = mlflow.MlflowClient()
+        with mlflow.start_run() as run:
+            mlflow.log_metric("loss", 2.0)
+        client.get_run(run.info.run_id)  # which records it
+        client.update_run(run.info.run_id, status="RUNNING")
+        client.log_param(run.info.run_id, "more", 1)
+
+        def look():
+            found, = client.search_runs(["0"])
+            print(found.info.status, found.data.params, found.data.metrics)
+
+        look()
+        gitexp.active_run().discard()
+        look()
+    """)
+    assert done.out.splitlines() == [
+        "RUNNING {'more': '1'} {'loss': 2.0}",
+        "FINISHED {} {'loss': 2.0}",
+    ]
+
+
+def test_what_came_late_is_kept_where_the_run_is_taken_up_again(training: Training) -> None:
+    training.run("""
+        import mlflow
+        client = mlflow.MlflowClient()
+        with mlflow.start_run() as run:
+            mlflow.log_metric("loss", 2.0)
+        id = run.info.run_id
+        client.get_run(id)  # which records it
+        client.log_metric(id, "test_score", 0.75)
+        client.log_param(id, "threshold", "0.50")
+        with mlflow.start_run(run_id=id):
+            mlflow.log_metric("loss", 1.0, step=1)
+    """)
+    found = training.experiments()["exp-2"]
+    assert found["metrics"] == {"loss": 1.0, "test_score": 0.75}
+    assert found["params"] == {"threshold": "0.50"}
+
+
+def test_who_began_a_run_logs_into_it_when_another_process_took_it_up_again(
+    training: Training,
+) -> None:
+    first = training.start("""
+        import time, mlflow
+        from pathlib import Path
+        client, told = mlflow.MlflowClient(), Path(".git/told")
+        with mlflow.start_run() as run:
+            mlflow.log_metric("loss", 2.0)
+        client.get_run(run.info.run_id)  # which records it
+        told.write_text(run.info.run_id)
+        while told.exists():
+            time.sleep(0.05)
+        client.log_metric(run.info.run_id, "loss", 1.0, step=1)
+        told.touch()
+    """)
+    training.run(
+        """
+        import time, mlflow
+        from pathlib import Path
+        told = Path(".git/told")
+        while not told.exists() or not (run_id := told.read_text()):
+            time.sleep(0.05)
+        with mlflow.start_run(run_id=run_id):
+            told.unlink()
+            while not told.exists():
+                time.sleep(0.05)
+        """,
+        name="second.py",
+    )
+    assert first.wait().code == 0
+    found = training.experiments()
+    assert {name: item["metrics"]["loss"] for name, item in found.items()} == {
+        "exp-1": 2.0,
+        "exp-2": 1.0,
+    }
+
+
+def test_an_open_store_sees_what_was_pulled(training: Training) -> None:
+    project = training.project
+    record(project, {}, {"loss": 1.0})
+    there = project.root.parent / "there.git"
+    project.git("init", "-q", "--bare", str(there))
+    project.git("remote", "add", "origin", str(there))
+    project.gitexp("push")
+    project.git("clone", "-q", str(there), "../clone")
+    record(project, {}, {"loss": 0.5})
+    project.gitexp("push")
+    clone = training.elsewhere(project.root.parent / "clone")
+    ended = clone.run("""
+        import subprocess, sys, mlflow
+        print(len(mlflow.search_runs(["0"])))
+        subprocess.run([sys.executable, "-m", "gitexp", "pull"], check=True, capture_output=True)
+        print(len(mlflow.search_runs(["0"])))
+    """)
+    assert ended.out.split() == ["1", "2"]

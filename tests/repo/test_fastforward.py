@@ -82,6 +82,21 @@ def test_what_git_takes_for_no_path_enters_no_tree(project: Project) -> None:
     project.fsck()
 
 
+def test_an_artifact_that_may_be_run_may_be_run_in_the_work_tree_too(
+    project: Project, tmp_path: Path
+) -> None:
+    project.commit()
+    tool = tmp_path / "tool.sh"
+    tool.write_text("echo")
+    tool.chmod(0o755)
+    with gitexp.start_run() as run:
+        run.log_artifact(tool)
+    assert run.recorded is not None
+    assert run.recorded.advanced
+    assert os.access(project.root / ".gitexp/artifacts/tool.sh", os.X_OK)
+    assert not project.git("status", "--porcelain")
+
+
 def test_what_is_staged_in_the_last_moment_is_not_overwritten(
     project: Project, tmp_path: Path
 ) -> None:

@@ -72,6 +72,19 @@ def test_only_who_has_the_address_reads_and_only_the_page_writes(project: Projec
         assert Index(repo).select()[0].labels == ("good",)
 
 
+def test_what_is_wrong_in_the_repository_is_told_in_a_line(
+    project: Project, capfd: pytest.CaptureFixture[str]
+) -> None:
+    record(project, {"lr": 1}, {"rmse": 1.0})
+    project.write(".gitexp.toml", "sign = maybe")
+    with server.served(Repo.discover(project.root)) as address:
+        for path in ("/", "/table", "/block/curves"):
+            assert answer(address, f"{path}?{urlsplit(address).query}", {}) == 500
+        with urllib.request.urlopen(address.replace("/?", "/events?"), timeout=20) as events:
+            assert events.read() == b""
+    assert "Traceback" not in capfd.readouterr().err
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 def test_the_page_follows_a_run_and_writes_labels(project: Project) -> None:

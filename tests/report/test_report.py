@@ -211,6 +211,23 @@ def test_a_chart_is_drawn_whatever_it_is_called(project: Project, kind: str) -> 
     assert (project.root / "chart.PNG").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_file_below_a_file_is_refused_in_a_line(project: Project) -> None:
+    record(project, metrics={"rmse": 1.0})
+    for args in (["report", "-o"], ["leaderboard", "-m", "rmse"], ["export", "csv", "-o"]):
+        assert "README.md/x cannot be written: Not a directory" in project.error(
+            *args, "README.md/x"
+        )
+    for args in (["get", "1", "README.md", "-o", "README.md/x"], ["book", "x" * 300]):
+        assert project.error(*args).endswith("; check the path")
+
+
+def test_a_folder_whose_name_is_not_utf8_has_a_report(project: Project) -> None:
+    record(project, metrics={"rmse": 1.0})
+    there = Project(project.root.rename(project.root.parent / "caf\udce9"))
+    there.gitexp("report", "-o", "report.html")
+    assert "<title>caf? " in (there.root / "report.html").read_text()
+
+
 def test_a_chart_that_cannot_be_drawn_says_why(project: Project) -> None:
     pytest.importorskip("matplotlib")
     record(project, {"lr": 1}, {"rmse": 1.0})

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Project
+from conftest import Project, seal
 from gitexp.formats import settings
 from gitexp.repo import Repo
 from gitexp.report import data, page
@@ -35,6 +35,14 @@ def browser() -> Iterator[Any]:
         started = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield started
         started.close()
+
+
+@pytest.fixture(autouse=True)
+def closed(browser: Any) -> Iterator[None]:
+    """Close the pages of each test, which would go on beside the next."""
+    yield
+    for context in browser.contexts:
+        context.close()
 
 
 class Page:
@@ -83,10 +91,19 @@ def written(project: Project, start: str = "") -> Path:
     return path
 
 
-@pytest.fixture
-def six(project: Project) -> Path:
+@pytest.fixture(scope="module")
+def six(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A report of six experiments that differ in code, params, a notebook, a table, a picture and
-    curves."""
+    curves; their repository lies beside it, and whoever writes there takes a copy."""
+    project = Project(tmp_path_factory.mktemp("six") / "project")
+    project.root.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        seal(tmp_path_factory.mktemp("home"), patch)
+        yield _six(project)
+
+
+def _six(project: Project) -> Path:
+    project.git("init", "-q")
     project.git("remote", "add", "origin", "git@github.com:ada/house.git")
     for at in range(1, 7):
         cells = [
@@ -159,6 +176,17 @@ def test_columns_are_shown_hidden_and_moved(browser: Any, six: Path) -> None:
     assert keys.index("m.rmse") == keys.index("p.opt") - 1
 
 
+def test_a_table_with_more_rows_than_are_shown_says_so(browser: Any, project: Project) -> None:
+    for rows in (0, 600):
+        project.write("scores.csv", "name,score\n" + "ann,1\n" * rows)
+        record(project, {"rows": rows})
+    opened = Page(browser, written(project), "#view=diff")
+    opened.tab.wait_for_selector('details[data-path="scores.csv"]')
+    told = opened.tab.text_content('details[data-path="scores.csv"]')
+    assert "+600" in told
+    assert "The first 500 rows" in told
+
+
 def test_metrics_come_first_and_the_best_is_marked(browser: Any, six: Path) -> None:
     opened = Page(browser, six)
     heads = "cells => cells.map(cell => cell.dataset.key)"
@@ -189,6 +217,13 @@ def test_a_series_minimum_a_baseline_and_groups_have_an_address(browser: Any, si
     copied = opened.tab.evaluate("navigator.clipboard.readText()")
     assert copied.startswith("name,status,loss,rmse,lr,opt")
     assert not opened.complaints
+    unlabelled = Page(browser, six, "#view=table&by=labels")
+    unlabelled.tab.wait_for_selector("tr[data-group]")
+    folded = unlabelled.names()
+    unlabelled.tab.click("tr[data-group] .link >> nth=0")
+    assert unlabelled.names() != folded
+    unlabelled.tab.click("tr[data-group] .link >> nth=0")
+    assert unlabelled.names() == folded
 
 
 def test_groups_of_curves_have_a_band_and_a_zoom_is_shared(browser: Any, six: Path) -> None:
@@ -416,8 +451,9 @@ def test_it_follows_the_system_and_fits_a_phone(browser: Any, six: Path, scheme:
 
 
 def test_a_page_can_begin_with_the_difference_of_two(
-    browser: Any, six: Path, project: Project
+    browser: Any, six: Path, tmp_path: Path
 ) -> None:
+    project = Project(shutil.copytree(six.parent / "project", tmp_path / "project"))
     project.gitexp("diff", "exp-2", "exp-3", "--html", "../two.html")
     opened = Page(browser, project.root.parent / "two.html")
     opened.tab.wait_for_selector('details[data-path="train.py"]')

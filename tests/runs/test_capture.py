@@ -4,6 +4,7 @@ own run."""
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 import time
@@ -166,6 +167,21 @@ _PRINTED = [  # as well-known scripts print them
     (" 10%|#  | 10/100 [00:01<00:10,  9.0it/s]{'loss': 0.5, 'epoch': 1}\n", {"loss": [(1, 0.5)]}),
     ("| name | epoch | loss |\n| cat | 3 | 0.5 |\n", {"loss": [(3, 0.5)]}),
     ("| epoch | nan |\n| loss | 0.5 |\n\n{'epoch': 2, 'valLoss': 0.5}\n", {"loss": [(0, 0.5)], "valLoss": [(2, 0.5)]}),
+    (
+        "RMSE: 3,456.7\nVal loss: 1,234,567.8\nMSE=-1,234.5,acc=0.5\nstep 1,000 map 1,234,567\n",
+        {"RMSE": [(0, 3456.7)], "Val loss": [(0, 1234567.8)], "MSE": [(0, -1234.5)], "acc": [(0, 0.5)],
+         "map": [(1000, 1234567)]},
+    ),
+    ("| epoch | loss |\n| 1 | 3,456.7 |\nAccuracy: 9,000/10,000 (90%)\n", {"loss": [(1, 3456.7)], "Accuracy": [(0, 90)]}),
+    (
+        "epoch 0 mse inf mae -inf acc 0.5\nepoch 1 mse 2 lr inf mae 1 lr nan acc 0.6\n",
+        {"mse": [(0, math.inf), (1, 2)], "mae": [(0, -math.inf), (1, 1)], "acc": [(0, 0.5), (1, 0.6)]},
+    ),
+    (
+        "{'loss': 0.5, 'grad_norm': inf, 'epoch': 1}\n{'loss': 0.4, 'grad_norm': 2.0, 'epoch': 2}\n",
+        {"loss": [(1, 0.5), (2, 0.4)], "grad_norm": [(1, math.inf), (2, 2)]},
+    ),
+    ("2026-01-01 10:00:00,123 INFO loss 0.4\n2026-01-01 10:00:01,123 root DEBUG loss 0.3\n", {"loss": [(0, 0.4), (1, 0.3)]}),
     ("Validation accuracy was 0.88\nthe loss is 0.5\n", {"Validation accuracy": [(0, 0.88)], "loss": [(0, 0.5)]}),
 ]  # fmt: skip
 _NO_METRICS = (
@@ -182,6 +198,8 @@ _NO_METRICS = (
     *("loss every step: 3", "{'lr': 0.1, 'loss_weight': 0.5}", "Error: 2 files missing"),
     *("val_acc: 100%|####| 4/4", "mAP50-95: 100%|####| 4/4", "| lossFn | 3 |"),
     *("CUDA error: 0", "args.loss = 0.5"),
+    *("loss: 3,456", "loss: 0,123.5", "loss: 3.456,7", "loss: [1,200.5]", "mse: 3,100.5,200.5"),
+    *("rmse: 3'456.7", "2026-01-01 10:00:00,123 INFO error 404", "INFO my loss 0.4"),
 )
 
 

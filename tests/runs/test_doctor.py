@@ -6,7 +6,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gitexp
 from conftest import Project
@@ -45,19 +47,40 @@ def test_tags_that_a_prune_took_come_back_with_their_labels(
     assert project.gitexp("doctor") == "all is well\n"
 
 
-def test_what_git_collected_is_named_with_what_is_left_of_it(project: Project) -> None:
-    on_branch = record(project, {"lr": 1}, {"a": 1})
+def test_what_git_collected_is_made_again_of_its_commit_where_that_is_here(
+    project: Project,
+) -> None:
+    given: dict[str, Any] = {
+        "duration": 1.5,
+        "command": "python train.py",
+        "group": "night",
+        "note": "tried",
+    }
+    values = {"lr": 1, "model": {"depth": [1, None]}}
+    made = {"out.txt": b"1", ".gitexp/output.log": b"a=1"}
+    kept: dict[str, Any] = {
+        "artifacts": made,
+        "outputs": ("out.txt",),
+        "extra": {"outputs": ["out.txt"]},
+    }
+    on_branch = record(project, values, {"a": [0.5, 1]}, **given, **kept)
+    project.gitexp("label", "exp-1", "+kept")
+    before = gitexp.get("exp-1")
     for at in (2, 3):
         record(project, {"lr": at}, {"a": at}, advance=False)
     project.gitexp("rm", "exp-3")
     project.git("tag", "-d", "exp-1", "exp-2")
     project.git("-c", "gc.reflogExpire=now", "gc", "-q", "--prune=now")
     said = project.gitexp("doctor", code=1)
-    assert "found: gone without gitexp rm, and collected by git: exp-1, exp-2\n" in said
-    assert f"exp-1: git show {on_branch.id[:10]}" in said
-    assert "exp-2: git show" not in said
+    assert "found: gone without gitexp rm, and collected by git: exp-2\n" in said
+    assert "found: the tag exp-1 is gone, and collected by git; its commit says" in said
     assert "exp-3" not in said, "that was removed on purpose"
-    assert project.gitexp("doctor", "--fix", code=1) == said
+    mended = said.replace("found: the tag exp-1", "mended: the tag exp-1")
+    assert project.gitexp("doctor", "--fix", code=1) == mended
+    after = gitexp.get("exp-1")
+    assert after == replace(before, tag=after.tag, branch=None)
+    assert after.id == on_branch.id
+    project.gitexp("verify", "exp-1")
     (project.root / ".git/gitexp/recorded").unlink()
     assert project.gitexp("doctor") == "all is well\n"
 

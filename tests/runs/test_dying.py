@@ -3,19 +3,21 @@ away; and several processes that log into one run."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 import gitexp
 from conftest import Project
-from gitexp.formats import metrics
+from gitexp.formats import message, metrics
 from gitexp.repo import Repo
 from gitexp.runs.finish import dead_runs, live_runs
 
@@ -109,6 +111,28 @@ def test_params_of_eight_processes_are_all_there(project: Project) -> None:
     )
     assert python(project, text).wait() == 0
     assert len(gitexp.get("exp-1").params) == 43
+
+
+@posix
+@pytest.mark.parametrize("printed", ["loss 0.5", "no metric"])
+def test_a_dead_run_took_until_it_died_not_until_it_was_recovered(
+    project: Project, printed: str
+) -> None:
+    script = f"import os; print({printed!r}, flush=True); os.kill(os.getppid(), 9)"
+    assert project.run("run", "--no-args", "--", sys.executable, "-c", script).returncode == -9
+    repo = Repo.discover()
+    wait_for(lambda: dead_runs(repo))
+    (folder,) = dead_runs(repo)
+    facts = json.loads((folder / "run.json").read_text())
+    started = message.parse_time(facts["started"]) - timedelta(hours=1)
+    facts["started"] = message.format_time(started)
+    (folder / "run.json").write_text(json.dumps(facts))
+    for path in folder.iterdir():  # as if all that was an hour ago
+        os.utime(path, (started.timestamp() + 5,) * 2)
+    project.gitexp("recover")
+    found = gitexp.get("exp-1")
+    assert found.duration == pytest.approx(6, abs=1)
+    assert dict(found.metrics) == ({"loss": 0.5} if "loss" in printed else {})
 
 
 def test_a_clock_that_is_set_back_makes_no_negative_duration(

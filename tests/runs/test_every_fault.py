@@ -21,7 +21,7 @@ from typing import NamedTuple
 import pytest
 
 import gitexp
-from conftest import Project
+from conftest import Project, seal
 from recording import record
 
 STEP, FIRST = map(int, f"{os.environ.get('FAULTS', '0')}:0".split(":")[:2])
@@ -109,11 +109,16 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.fixture
-def stage(library: Path, tmp_path: Path) -> Stage:
+@pytest.fixture(scope="module")
+def stage(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Stage:
     """A clone with four experiments of its own, a commit with results that is none, one of a
     colleague's on the remote, a dead run, and work that is not committed."""
-    home = tmp_path / "home-of-all"
+    with pytest.MonkeyPatch.context() as patch:
+        seal(tmp_path_factory.mktemp("home"), patch)
+        return Stage(_staged(tmp_path_factory.mktemp("stage")), library)
+
+
+def _staged(home: Path) -> Path:
     remote, clone, other = (Project(home / name) for name in ("remote.git", "clone", "other"))
     for project in (remote, clone):
         project.root.mkdir(parents=True)
@@ -144,7 +149,7 @@ def stage(library: Path, tmp_path: Path) -> Stage:
     )
     for path, text in MINE.items():
         clone.write(path, text)
-    return Stage(home, library)
+    return home
 
 
 def wrong(project: Project, name: str, code: int, said: str) -> str:

@@ -235,7 +235,7 @@ def main(config):
     logging.getLogger().info(f"loss: {config.lr * 2}")
     with open(os.path.join(HydraConfig.get().runtime.output_dir, "metrics.json"), "w") as file:
         json.dump({"acc": config.lr}, file)
-    assert config.lr < 9
+    assert config.lr < 9, f"{config.lr} is too large"
 main()
 """
 
@@ -245,10 +245,17 @@ def test_each_job_of_a_multirun_is_an_experiment_of_one_group(project: Project) 
     project.write("conf/config.yaml", FILES["conf/config.yaml"])
     before = project.commit(train_py=_JOB)
     done = project.run(
-        "run", "-p", "by=me", "--", sys.executable, "train.py", "-m", "lr=1,9", "model.depth=4"
+        "run", "-p", "by=me", "--", sys.executable, "train.py", "-m", "lr=1,9,2", "model.depth=4"
     )
     assert done.returncode == 1
-    assert [line.split()[0] for line in done.stdout.splitlines()[-2:]] == ["exp-1", "exp-2"]
+    names = ["exp-1", "exp-2", "exp-3"]
+    assert [line.split()[0] for line in done.stdout.splitlines()[-3:]] == names
+    # Hydra runs what comes after a job that failed, and fails then
+    assert [gitexp.get(name).status for name in names] == ["finished", "failed", "finished"]
+    shown = [project.gitexp("show", name) for name in names]
+    assert ["exit-code" in text for text in shown] == [False, True, False]
+    assert ["AssertionError: 9 is too large" in text for text in shown] == [False, True, False]
+    assert all((gitexp.get(name).duration or 9) < 0.5 for name in names)
     first, second = (gitexp.get(name) for name in ("exp-1", "exp-2"))
     assert dict(first.params) == {"lr": 1, "model.depth": 4, "model.width": 4, "by": "me"}
     assert (second.params["lr"], second.metrics["acc"]) == (9, 9)

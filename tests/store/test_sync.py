@@ -3,6 +3,7 @@ file://."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,20 @@ def names(project: Project, *args: str) -> list[str]:
     )
 
 
+def test_a_remote_may_have_a_slash_in_its_name(cloned: Clones) -> None:
+    ada, bob = cloned("ada"), cloned("bob")
+    for clone in (ada, bob):
+        clone.git("remote", "rename", "origin", "team/origin")
+        record(clone, {"lr": 1}, advance=False)
+        clone.gitexp("push")
+        assert "all experiments" in clone.gitexp("push")
+        assert json.loads(clone.gitexp("status", "--json"))["not_pushed"] == []
+    ada.gitexp("pull")
+    bob.gitexp("pull")
+    assert names(ada, "--all") == ["bob/exp-1", "exp-1"]
+    assert gitexp.get("team/origin/exp-1", bob.root).id == gitexp.get("exp-1", ada.root).id
+
+
 def test_two_clones_with_the_same_numbers_share_all_and_keep_their_own_names(
     cloned: Clones, remote: Project
 ) -> None:
@@ -66,6 +81,9 @@ def test_two_clones_with_the_same_numbers_share_all_and_keep_their_own_names(
     assert names(ada) == names(bob) == ["exp-1", "exp-2"]
     assert names(ada, "--all") == ["bob/exp-1", "bob/exp-2", "exp-1", "exp-2"]
     assert names(bob, "--all") == ["ada/exp-1", "ada/exp-2", "exp-1", "exp-2"]
+    everybody = ada.gitexp("export", "csv", "--all").splitlines()[1:]
+    assert sorted(line.partition(",")[0] for line in everybody) == names(ada, "--all")
+    assert ada.gitexp("report", "--md", "--all").startswith("### 4 experiments\n")
     assert gitexp.get("bob/exp-2", ada.root).id == gitexp.get("exp-2", bob.root).id
     assert gitexp.get("origin/exp-2", bob.root).id == gitexp.get("exp-2", ada.root).id
     assert bob.tags() == ada.tags() == ["exp-1", "exp-2"]
@@ -283,3 +301,65 @@ def test_the_gathering_branch_is_what_a_host_can_show(cloned: Clones, remote: Pr
         item.id for item in made
     ]
     assert "mergetag" in remote.git("cat-file", "commit", "experiments/ada")
+
+
+def test_what_a_push_called_otherwise_is_one_experiment_after_git_fetch(cloned: Clones) -> None:
+    ada, bob = cloned("ada"), cloned("bob")
+    for clone, loss in ((ada, 1), (bob, 2)):
+        record(clone, {"lr": loss}, {"loss": loss}, advance=False)
+        clone.gitexp("push")
+    bob.git("fetch", "-q")
+    assert bob.tags() == ["bob/exp-1", "exp-1"]
+    assert names(bob) == ["exp-1"]
+    assert names(bob, "--all") == ["ada/exp-1", "exp-1"]
+    assert bob.gitexp("list", "--group-by", "lr") == "lr  n  loss\n 2  1  2\n"
+    for all_, count in ((), 1), (("--all",), 2):
+        assert len(bob.gitexp("export", "csv", *all_).splitlines()) == 1 + count
+    assert bob.gitexp("best", "loss").startswith("exp-1 ")
+    assert bob.gitexp("gate", "-m", "loss", "--max", "3", "bob/exp-1").startswith("passed: exp-1 ")
+    assert list(gitexp.experiments(repo=bob.root)["name"]) == ["exp-1"]
+    assert gitexp.get("bob/exp-1", bob.root).name == "exp-1"
+    (bob.root / ".git/gitexp/index.sqlite").unlink()
+    assert names(bob) == ["exp-1"]
+    undo = bob.gitexp("rm", "exp-1")
+    assert bob.tags() == names(bob) == []
+    bob.git(*undo.split()[1:])
+    assert names(bob) == ["exp-1"]
+
+
+def test_the_hint_where_two_people_ran_on_one_branch_brings_both_together(
+    cloned: Clones, remote: Project
+) -> None:
+    ada, bob = cloned("ada"), cloned("bob")
+    same = {"depth": 3, "seed": 1, "width": 2}
+    record(ada, {"a": 0, **same, "z": 0}, {"loss": 0})
+    ada.gitexp("push")
+    bob.git("pull", "-q")
+    record(ada, {"a": 1, **same, "z": 0}, {"loss": 1})
+    record(bob, {"a": 0, **same, "z": 1}, {"loss": 2})
+    ada.gitexp("push")
+    hint = bob.run("push").stderr.strip().rpartition(": ")[2]
+    assert hint == "git pull --no-rebase -X ours origin main && git push origin HEAD:main"
+    for command in hint.split(" && "):
+        bob.git(*command.split()[1:])
+    assert bob.git("status", "--porcelain") == ""
+    assert remote.git("rev-parse", "main") == bob.git("rev-parse", "main")
+    bob.gitexp("pull")
+    for name in ("exp-1", "ada/exp-1", "ada/exp-2"):
+        bob.git("merge-base", "--is-ancestor", gitexp.get(name, bob.root).id, "HEAD")
+    # git mixed two records of params; the next one is whole again, and at its place
+    bob.git("checkout", "-q", "-b", "other")
+    bob.gitexp("log", "-p", "a=5")
+    assert (bob.root / "params.yml").read_text() == "a: 5\n"
+    # one that somebody changed by hand stays that person's
+    bob.git("checkout", "-q", "main")
+    mixed = (bob.root / "params.yml").read_text()
+    bob.commit("by hand", params_yml=mixed.replace("seed: 1", "seed: 9"))
+    bob.git("checkout", "-q", "-b", "third", "HEAD~1")
+    record(bob, {"a": 0, **same, "z": 7}, {"loss": 2})
+    bob.git("merge", "-q", "-X", "ours", "main")
+    merged = (bob.root / "params.yml").read_text()
+    assert "seed: 9" in merged
+    assert "z: 7" in merged
+    bob.gitexp("log", "-p", "a=6")
+    assert (bob.root / "params.yml").read_text() == merged

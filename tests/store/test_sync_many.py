@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from test_sync import Clones, cloned, names, remote
 
-import gitexp
 from conftest import Project
 from recording import record
 
@@ -28,20 +24,9 @@ def test_eight_clones_push_twenty_each_at_the_same_time_and_all_arrive_once(
             for at in range(EACH // ROUNDS):
                 record(clone, {"lr": at}, advance=False)
             clone.gitexp("label", "@", "+mine")
-        env = {**os.environ, "PYTHONPATH": str(Path(gitexp.__file__).parents[1])}
-        started = [
-            subprocess.Popen(
-                [sys.executable, "-m", "gitexp", "push"],
-                cwd=clone.root,
-                env=env,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            )
-            for clone in clones
-        ]
-        for process in started:
-            _, said = process.communicate(timeout=120)
-            assert process.returncode == 0, said
+        with ThreadPoolExecutor(CLONES) as at_once:
+            for done in at_once.map(lambda clone: clone.run("push", timeout=120), clones):
+                assert done.returncode == 0, done.stderr
     made = {
         line
         for clone in clones

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +30,9 @@ from gitexp.runs import journal, process_group
 from gitexp.store.index import Index
 from gitexp.sweeps import plan as plans
 from gitexp.sweeps import search, space, summary, worker
-from gitexp.sweeps.space import Choices, Interval, Steps
+from gitexp.sweeps.space import Choices, Interval
 
-pytest.importorskip("joblib")
+pytest.importorskip("loky" if find_spec("loky") else "joblib")
 HERE = str(Path(__file__).parents[2])
 TRAIN = """
 import json, os, sys, time
@@ -116,8 +118,8 @@ def is_running(pid: int) -> bool:
         ("x='a,b',c", Choices(("a,b", "c"))),
         ("x=true,null", Choices((True, None))),
         ("x=Adam(lr, 1),b", Choices(("Adam(lr, 1)", "b"))),
-        ("x=range(2,8,2)", Steps(2, 8, 2)),
-        ("x=range(3)", Steps(0, 3)),
+        ("x=range(2,8,2)", Choices(range(2, 8, 2))),
+        ("x=range(3)", Choices(range(3))),
         ("x=log(1e-5, 1e-2)", Interval(1e-5, 1e-2, log=True)),
         ("x=uniform(0,1,5)", Interval(0.0, 1.0, points=5)),
     ],
@@ -162,6 +164,13 @@ def test_a_grid_is_every_combination_and_needs_a_number_of_points() -> None:
         space.grid(space.parse(["b=log(1,100)"]))
     with pytest.raises(UsageError, match="1,000,000 points"):
         space.grid(space.parse(["a=range(1000)", "b=range(1000)"]))
+
+
+def test_a_range_may_be_as_long_as_it_likes() -> None:
+    long = space.parse(["a=range(1000000000000)"])
+    assert len({point["a"] for point in space.at_random(long, 50, seed=1)}) == 50
+    with pytest.raises(UsageError, match="the grid has 1,000,000,000,000 points"):
+        space.grid(long)
 
 
 def test_random_points_are_the_same_for_the_same_seed_differ_and_end_where_a_space_is_used_up() -> (
@@ -263,6 +272,18 @@ def test_each_trial_is_recorded_once_with_its_own_params_and_metrics_and_nothing
     project.fsck()
 
 
+def test_short_trials_are_recorded_together_a_few_times_in_a_second(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    project.commit()
+    monkeypatch.setenv("GIT_TRACE", str(tmp_path / "trace"))
+    values = ",".join(map(str, range(24)))
+    project.gitexp("sweep", "-j", "4", "-p", f"lr={values}", "--no-append", "--", "true")
+    assert len(found(project)) == 24
+    transactions = re.findall("built-in.*gitexp: record", (tmp_path / "trace").read_text())
+    assert len(transactions) < 20
+
+
 def test_edits_made_meanwhile_reach_no_trial(project: Project) -> None:
     victim = str(project.root / "train.py")
     train(project, f"open({victim!r}, 'w').write('raise SystemExit(1)')")
@@ -351,9 +372,9 @@ def test_a_trial_past_its_time_is_killed_with_all_that_it_started(project: Proje
     project.commit(
         train_sh=f'[ "$2" = 0.1 ] || exit 0\necho hanging\nsleep 600 &\necho $! > {child}\nwait\n'
     )
-    project.gitexp("sweep", "-p", "lr=0.1,0.2", "--timeout", "10s", "--", "sh", "train.sh")
+    project.gitexp("sweep", "-p", "lr=0.1,0.2", "--timeout", "5s", "--", "sh", "train.sh")
     hung, fine = found(project)
-    assert (hung.status, hung.extra["error"]) == ("killed", "timed out after 10 s")
+    assert (hung.status, hung.extra["error"]) == ("killed", "timed out after 5 s")
     assert b"hanging" in hung.read(".gitexp/output.log")
     assert fine.status == "finished"
     wait_for(lambda: not is_running(int(child.read_text())))
@@ -585,6 +606,11 @@ def test_resume_runs_what_is_missing_from_the_old_snapshot_and_failed_ones_when_
         "sweep", "--group", "g", "-p", "lr=1", "--", "python", "train.py"
     )
     assert "--param would change" in project.error("sweep", "--resume", "g", "-p", "lr=1")
+    assert "--append, --seed would change" in project.error(
+        "sweep", "--resume", "g", "--no-append", "--seed", "0"
+    )
+    assert "--link would change" in project.error("sweep", "--resume", "g", "--link", "train.py")
+    assert "leave out --resume" in project.error("sweep", "--resume", "g", "--dry-run")
 
 
 def test_a_driver_killed_in_mid_sweep_loses_nothing_that_ended_and_resume_does_the_rest(
@@ -655,6 +681,14 @@ def test_ctrl_c_lets_running_trials_end_and_twice_stops_them(
     assert sum(item.status == "finished" for item in found(project)) == 3
 
 
+def test_a_folder_that_takes_nothing_is_named_and_no_other_process_blamed(project: Project) -> None:
+    train(project)
+    sweep(project, "--group", "g", "-p", "lr=0.1")
+    (project.root / ".git/gitexp/sweeps/g/alive").mkdir(parents=True)
+    said = project.error("sweep", "--resume", "g")
+    assert "sweeps/g cannot be written: Is a directory" in said
+
+
 def test_one_sweep_has_one_driver(project: Project) -> None:
     mark, go = project.root.parent / "mark", project.root.parent / "go"
     train(
@@ -705,9 +739,8 @@ def test_a_search_tells_its_study_what_it_was_told() -> None:
     rng = random.Random(0)
     points = [{name: form.sample(rng) for name, form in forms.items()} for _ in range(30)]
     history = [(point, abs(point["c"] - 4) + (point["b"] == "x")) for point in points]
-    made, total = search.make(
-        "tpe", forms, trials=80, seed=0, direction="min", history=history, tried=30
-    )
+    asked_for = plans.Plan(("true",), forms, "tpe", 80, objective="rmse", direction="min")
+    made, total = search.make(asked_for, history, tried=30)
     asked = []
     while item := made.ask():
         asked.append(item.point)
@@ -848,6 +881,18 @@ def test_a_number_that_cannot_be_is_refused(project: Project, name: str, odd: An
         with pytest.raises(UsageError, match=f"--{name.removeprefix('n_')} must be"):
             gitexp.sweep("python --version", {"x": [1]}, **{name: odd})
         assert not project.tags()
+
+
+def test_what_could_not_be_recorded_is_said_to_python_too(project: Project) -> None:
+    train(project)
+    tags = project.root / ".git/refs/tags"
+    tags.rmdir()
+    tags.write_text("in the way")
+    with pytest.warns(RuntimeWarning, match="trial 0 could not be recorded.*--resume g"):
+        assert not len(gitexp.sweep("python train.py", {"lr": [0.1]}, group="g"))
+    tags.unlink()
+    project.gitexp("sweep", "--resume", "g")
+    assert len(found(project)) == 1
 
 
 def test_what_no_trial_could_import_is_refused(project: Project) -> None:

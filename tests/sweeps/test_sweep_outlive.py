@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from gitexp.sweeps import clusters, collect, schedule, slurm, space, worker, wor
 from gitexp.sweeps import plan as plans
 from gitexp.sweeps import results as keeping
 
-pytest.importorskip("joblib")
+pytest.importorskip("loky" if find_spec("loky") else "joblib")
 __all__ = ["address", "cloned", "remote"]  # fixtures
 
 

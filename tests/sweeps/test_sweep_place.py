@@ -4,6 +4,7 @@ one did to it."""
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -84,6 +85,13 @@ def leave_a_link(place: Place) -> None:
     (place.root / "data").symlink_to(place.root.parent)
 
 
+def put_a_link_in_place_of_a_folder(place: Place) -> None:
+    copy = place.root.parent / "copy"
+    shutil.copytree(place.root / "src", copy, dirs_exist_ok=True)
+    shutil.rmtree(place.root / "src")
+    (place.root / "src").symlink_to(copy)
+
+
 def delete_and_replace(place: Place) -> None:
     (place.root / "README.md").unlink()
     (place.root / "README.md").mkdir()
@@ -121,6 +129,7 @@ def leave_a_lock(place: Place) -> None:
         leave_ignored_files,
         leave_a_repository,
         leave_a_link,
+        put_a_link_in_place_of_a_folder,
         delete_and_replace,
         make_executable,
         commit,
@@ -141,6 +150,20 @@ def test_a_work_tree_is_as_new_after_a_trial(
         assert git(place, "status", "--porcelain", "--ignored") == ""
         assert not (place.root / "train.py").stat().st_mode & 0o100
         assert {line[0] for line in git(place, "ls-files", "-v").splitlines()} == {"H"}
+
+
+def test_results_that_a_trial_left_cost_one_process_of_git(
+    project: Project, place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = state(place)
+    leave_ignored_files(place)
+    leave_empty_folders(place)
+    (place.root / "metrics.csv").write_text("rmse,1\n")
+    monkeypatch.setenv("GIT_TRACE", str(tmp_path / "trace"))
+    place.tidy(project.git("rev-parse", "HEAD"))
+    calls = [line for line in (tmp_path / "trace").read_text().splitlines() if "built-in" in line]
+    assert len([line for line in calls if "rev-parse" not in line]) == 1
+    assert state(place) == before
 
 
 def test_a_new_worker_does_not_believe_the_index_that_the_last_one_left(

@@ -3,6 +3,8 @@ nothing away."""
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import pytest
 from test_sync import Clones, cloned, remote
 from test_sync_faults import address, hook, refs
@@ -14,7 +16,7 @@ from gitexp.repo import Repo
 from gitexp.store.index import Index
 from gitexp.sweeps import driver_push
 
-pytest.importorskip("joblib")
+pytest.importorskip("loky" if find_spec("loky") else "joblib")
 __all__ = ["address", "cloned", "remote"]  # fixtures
 TRAIN = """
 import os, sys, time

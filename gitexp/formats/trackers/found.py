@@ -8,6 +8,7 @@ the two, is the experiment's id: importing it again finds it recorded.
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import json
 import os
@@ -139,6 +140,14 @@ def moment(seconds: float) -> datetime:
         return datetime.fromtimestamp(0, timezone.utc)
 
 
+def below(folder: Path, *patterns: str) -> list[Path]:
+    """Return the files below a folder whose names fit, pattern by pattern and sorted. Unlike
+    ``rglob``, it bears folders that vanish meanwhile."""
+    there = [(top, name) for top, _, names in os.walk(folder) for name in names]
+    fitting = ([Path(*one) for one in there if fnmatch.fnmatch(one[1], form)] for form in patterns)
+    return [path for paths in fitting for path in sorted(paths)]
+
+
 def files_in(folder: Path, *patterns: str, lacking: str = "") -> tuple[list[Path], list[Unread]]:
     """Return the files below a folder whose names fit, sorted, and what to say of links that lead
     out of it: whoever made the folder need not have the right to what they name.
@@ -148,7 +157,7 @@ def files_in(folder: Path, *patterns: str, lacking: str = "") -> tuple[list[Path
     top = os.path.join(os.path.realpath(folder), "")
     inside = [folder] if folder.is_file() else []
     outside: list[Unread] = []
-    for path in [path for pattern in patterns for path in sorted(folder.rglob(pattern))]:
+    for path in below(folder, *patterns):
         if path.is_file() and os.path.realpath(path).startswith(top):
             inside.append(path)
         elif path.is_file():

@@ -8,6 +8,7 @@ server is asked over its REST API. So MLflow need not be installed.
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -29,7 +30,10 @@ _PARENT = "mlflow.parentRunId"
 
 @dataclass(frozen=True)
 class Stored:
-    """A run as a store has it; times in ms since the epoch."""
+    """A run as a store has it; times in ms since the epoch, ``end`` None while it goes on.
+
+    A server also names its metrics, and gives deleted runs where they are asked for.
+    """
 
     id: str
     experiment: str
@@ -41,6 +45,8 @@ class Stored:
     artifacts: str
     params: Mapping[str, str]
     tags: Mapping[str, str]
+    metrics: tuple[str, ...] = ()
+    deleted: bool = False
 
 
 class Store(NamedTuple):
@@ -254,7 +260,8 @@ def _folder(root: Path, since: float) -> Store:
                 experiment = str(params.load_file(meta).get("name", experiment))
             except FormatError as error:
                 yield Unread(str(meta), str(error))
-            for file in sorted(meta.parent.glob("*/meta.yaml")):
+            for name in sorted(glob.glob("*/meta.yaml", root_dir=meta.parent)):
+                file = meta.parent / name
                 try:
                     if stored := _of_folder(file, experiment, since):
                         folders[stored.id] = file.parent

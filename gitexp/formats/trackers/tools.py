@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 
 from gitexp.formats.errors import FormatError, GitexpError
 from gitexp.formats.trackers import homes
-from gitexp.formats.trackers.found import Found, Progress, Run, Unread, files_in, shown
+from gitexp.formats.trackers.found import Found, Progress, Run, Unread, below, files_in, shown
 
 _HERE = "gitexp.formats.trackers"
 _WORDS = ("id", "title", "note", "group", "command", "commit")  # of a run
@@ -20,23 +21,26 @@ _WORDS = ("id", "title", "note", "group", "command", "commit")  # of a run
 
 class Tool(NamedTuple):
     """A tool: what its runs are called, their files, where they lie and an example, for people;
-    ``reader`` is the module that reads them, where it is not of its name."""
+    ``reader`` is the module that reads them, where it is not of its name, and ``needed``: the tool
+    itself has to be there."""
 
     title: str
     files: tuple[str, ...]
     where: str
     example: str
     reader: str = ""
+    needed: bool = False
 
 
 def _history(tool: str, *files: str) -> Tool:
     where = "its folder, as the script wrote it"
-    return Tool(f"Histories of {tool}", files, where, files[0], "histories")
+    example = files[0].replace("*", "training")
+    return Tool(f"Histories of {tool}", files, where, example, "histories")
 
 
 TOOLS = {
-    "aim": Tool("Runs of Aim (which has to be installed)", ("run_metadata.sqlite",),
-                "the folder `.aim` beside a script", ".aim"),
+    "aim": Tool("Runs of Aim", ("run_metadata.sqlite",),
+                "the folder `.aim` beside a script", ".aim", needed=True),
     "catboost": Tool("Trainings of CatBoost", ("catboost_training.json",),
                      "the folder `catboost_info` beside a script", "catboost_info"),
     "clearml": Tool("Offline sessions of ClearML", ("task.json",),
@@ -122,7 +126,8 @@ def left(root: Path, paths: Sequence[str], since: float) -> Iterator[Left]:
 def _runs(tool: str, path: Path) -> list[Found]:
     """Return the runs in a file of a tool; raise FormatError where it is another's."""
     try:
-        runs = list(import_module(f"{_HERE}.{TOOLS[tool].reader or tool}").read(path))
+        reader = import_module(f"{_HERE}.{TOOLS[tool].reader or tool}")
+        runs = list(reader.read(Path(os.path.abspath(path))))  # its folders have names, too
         return [_of_tool(run, tool, path) for run in runs]
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         why = f"it has another form than {tool} writes ({type(error).__name__}: {error})"
@@ -164,7 +169,7 @@ def _begun(found: list[Found], since: float) -> list[Found]:
 def _at_home(since: float) -> Iterator[Left]:
     """Yield what tools left in the folders of a person that they write to by themselves."""
     for tool, folder in homes():
-        for path in sorted(folder.rglob(TOOLS[tool].files[0])):
+        for path in below(folder, TOOLS[tool].files[0]):
             try:
                 if path.stat().st_mtime >= since - 1 and (runs := _begun(_runs(tool, path), since)):
                     yield Left(shown(path), runs, ())

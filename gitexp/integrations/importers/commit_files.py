@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
-from gitexp.formats import params, result_files
+from gitexp.formats import metrics, params, result_files
 from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.trackers.found import Commit, Unread, moment
@@ -49,21 +49,6 @@ class Change(NamedTuple):
 
 Content = tuple[Change, bytes]
 Missing = tuple[Change, str]
-
-
-class Read(NamedTuple):
-    """What the files of one commit say."""
-
-    params: Mapping[str, object]
-    last: Mapping[str, float]
-    span: tuple[int, int] | None
-    files: Mapping[str, str]
-    partly: tuple[Unread, ...]
-
-    def of(self, item: Commit) -> Commit:
-        """Return a commit with what its files say."""
-        _, last, _, files, partly = self
-        return replace(item, params=self.params, last=last, files=files, partly=partly)
 
 
 def kind(path: str) -> str | None:
@@ -125,14 +110,13 @@ class Rows:
         self._repo = repo
         self._latest: dict[str, tuple[str, set[int]]] = {}
 
-    def span(self, change: Change, times: set[int]) -> tuple[int, int] | None:
-        """Return the first and last of the times that are new in a commit."""
+    def new(self, change: Change, times: set[int]) -> set[int]:
+        """Return those of the times that are new in a commit."""
         oid, old = self._latest.get(change.path, ("", set()))
         if change.before and change.before != oid:
             old = self._read(change)
         self._latest[change.path] = (change.oid, times)
-        new = times - old if change.before else times
-        return (min(new), max(new)) if new else None
+        return times - old if change.before else times
 
     def _read(self, change: Change) -> set[int]:
         found = next(self._repo.objects([change.before]))
@@ -144,17 +128,22 @@ class Rows:
 
 
 def examine(
-    label: str, found: Sequence[Content], missing: Sequence[Missing], rows: Rows | None = None
-) -> Read:
-    """Return what a commit's files say; ``label`` is what people call it.
+    commit: Commit,
+    label: str,
+    found: Sequence[Content],
+    missing: Sequence[Missing],
+    rows: Rows | None = None,
+) -> tuple[Commit, tuple[int, int] | None]:
+    """Return a commit with what its files say, and the first and last time (ms) of their rows.
 
     Args:
+        label: what people call it.
         rows: what knows the rows that earlier commits had.
     """
     partly = [Unread(f"{label} {change.path}", why) for change, why in missing]
     values: dict[str, dict[str, Any]] = {}
     courses: dict[str, list[MetricPoint]] = {}
-    spans: list[tuple[int, int]] = []
+    times: list[int] = []
     for change, data in found:
         what = f"{label} {change.path}"
         said: list[str] = []
@@ -163,7 +152,9 @@ def examine(
                 values[change.path] = params.load(data, change.path.lower())
                 _few(params.flatten(values[change.path]))
                 continue
-            last, times = _last(result_files.points(io.BytesIO(data), change.path, said))
+            at: set[int] = set()
+            points = result_files.points(io.BytesIO(data), change.path, said)
+            last = metrics.last_values(_noted(points, at))
             partly += [Unread(what, text.removeprefix(f"{change.path}: ")) for text in said]
             _few(last)
         except FormatError as error:
@@ -172,17 +163,20 @@ def examine(
             partly.append(Unread(what, why.removeprefix(change.path).lstrip(": ")))
             continue
         if last:
-            courses[change.path] = list(last.values())
-            span = rows.span(change, times) if rows else None
-            spans += [span] if span else []
+            courses[change.path] = [MetricPoint(name, value, 0, 0) for name, value in last.items()]
+            times += rows.new(change, at) if rows else ()
         elif not said:
             partly.append(Unread(what, "nothing is logged in it"))
     values = {path: some for path, some in values.items() if some}
-    last_values = {point.name: point.value for point in result_files.merged(courses)}
     named = result_files.named
-    files = {**named("params", list(values)), **named("metrics", list(courses))}
-    whole = (min(first for first, _ in spans), max(last for _, last in spans)) if spans else None
-    return Read(result_files.params_of(values), last_values, whole, files, tuple(partly))
+    read = replace(
+        commit,
+        params=result_files.params_of(values),
+        last={point.name: point.value for point in result_files.merged(courses)},
+        files={**named("params", list(values)), **named("metrics", list(courses))},
+        partly=tuple(partly),
+    )
+    return read, (min(times), max(times)) if times else None
 
 
 def _few(values: Mapping[str, object]) -> None:
@@ -190,17 +184,12 @@ def _few(values: Mapping[str, object]) -> None:
         raise FormatError(f"it has {count:,} names, more than {MOST:,}: data rather than results")
 
 
-def _last(points: Iterator[MetricPoint]) -> tuple[dict[str, MetricPoint], set[int]]:
-    """Return the last point of each metric (of the highest step, of equal steps the later row), and
-    the times of the rows."""
-    last: dict[str, MetricPoint] = {}
-    times: set[int] = set()
+def _noted(points: Iterable[MetricPoint], times: set[int]) -> Iterator[MetricPoint]:
+    """Yield points, and add the times of their rows to ``times``."""
     for point in points:
-        if point.name not in last or point.step >= last[point.name].step:
-            last[point.name] = point
         if point.timestamp:
             times.add(point.timestamp)
-    return last, times
+        yield point
 
 
 def date(text: str) -> datetime:

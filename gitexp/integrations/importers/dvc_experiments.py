@@ -48,12 +48,12 @@ def find(
         contents = commit_files.contents(beside, asked)
         for at, (item, (read, missing)) in enumerate(zip(todo, contents)):
             progress(at, len(todo))
-            result = commit_files.examine(item.title, read, missing)
-            if result.params or result.last:
-                yield result.of(item)
+            commit, _ = commit_files.examine(item, item.title, read, missing)
+            if commit.params or commit.last:
+                yield commit
             else:
                 yield Unread(item.title, "it has no metrics and no params in git")
-                yield from result.partly
+                yield from commit.partly
         progress(len(todo), len(todo))
 
 

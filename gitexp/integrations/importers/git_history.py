@@ -10,10 +10,12 @@ nothing.
 from __future__ import annotations
 
 import fnmatch
+import functools
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import NamedTuple
 
 from gitexp.formats import message, readers
@@ -21,7 +23,7 @@ from gitexp.formats.errors import GitError, RepositoryError
 from gitexp.formats.trackers.found import Commit, Found, Progress, Unread, moment, person
 from gitexp.integrations.importers import commit_files
 from gitexp.integrations.importers.commit_files import Change
-from gitexp.repo import Repo
+from gitexp.repo import Repo, files
 
 _FIELDS = ("%H", "%P", "%an", "%ae", "%ad", "%B")
 _LOG = (
@@ -36,13 +38,11 @@ _ALLOWED_SPAN = timedelta(days=30)
 
 
 class Past(NamedTuple):
-    """A commit of history that changed files which may hold results."""
+    """A commit of history that changed files which may hold results; ``ours`` where gitexp itself
+    recorded it."""
 
-    id: str
-    parents: tuple[str, ...]
-    author: str
-    authored: datetime
-    text: str
+    commit: Commit
+    ours: bool
     changes: tuple[Change, ...]
 
 
@@ -69,34 +69,34 @@ def find(
     branches = repo.refs("refs/heads", *(("refs/remotes",) if remotes else ()))
     tips = sorted({*branches.values(), repo.head().commit or ""} - {""})
     with repo.offline() as beside:
-        edge = _edge(repo)
+        edge = (files.read_bytes(repo.common_dir / "shallow") or b"").decode().split()
         named = _pipelines(beside, tips)
-        history = _history(beside, tips, since, _chooser(paths, named), named)
+        kind_of = functools.partial(_kind, globs=paths, named=named)
+        history = _history(beside, tips, since, kind_of, named)
         changes = [change for past in history for change in past.changes]
         everywhere = sorted({change.path for change in changes if change.kind == "params"})
         todo = []
         for past in history:
-            if "Id" in message.trailers(past.text):  # gitexp itself recorded it
+            if past.ours:
                 continue
-            if past.id in known:
-                yield _commit(past, None)
-            elif past.id in edge:
-                yield Unread(past.id[:10], _SHALLOW)
+            if past.commit.id in known:
+                yield past.commit
+            elif past.commit.id in edge:
+                yield Unread(past.commit.id[:10], _SHALLOW)
             else:
                 todo.append(past)
         rows = commit_files.Rows(beside)
         asked = [[*past.changes, *_unchanged_params(past, everywhere)] for past in todo]
-        for at, (past, (read, missing)) in enumerate(
-            zip(todo, commit_files.contents(beside, asked))
-        ):
+        contents = commit_files.contents(beside, asked)
+        for at, (past, (read, missing)) in enumerate(zip(todo, contents)):
             progress(at, len(todo))
-            result = commit_files.examine(past.id[:10], read, missing, rows)
-            changed = {change.path for change in past.changes}
-            if changed & {*result.files.values()}:
-                yield result.of(_commit(past, result.span))
+            label = past.commit.id[:10]
+            commit, span = commit_files.examine(past.commit, label, read, missing, rows)
+            if {change.path for change in past.changes} & {*commit.files.values()}:
+                yield _timed(commit, span)
             else:
-                yield from result.partly or [
-                    Unread(past.id[:10], "nothing is logged in the files that it changed")
+                yield from commit.partly or [
+                    Unread(label, "nothing is logged in the files that it changed")
                 ]
         progress(len(todo), len(todo))
 
@@ -107,31 +107,19 @@ _SHALLOW = (
 )
 
 
-def _commit(past: Past, span: tuple[int, int] | None) -> Commit:
-    title = message.one_line(past.text.partition("\n")[0])
-    parent = past.parents[0] if past.parents else None
-    return Commit("git", past.id, parent, title, past.author, *_times(span, past.authored))
-
-
-def _times(span: tuple[int, int] | None, authored: datetime) -> tuple[datetime, float | None]:
-    """Return start and duration by the rows' own times, where they can be those of one run that the
-    commit holds."""
+def _timed(commit: Commit, span: tuple[int, int] | None) -> Commit:
+    """Return a commit with start and duration by the rows' own times, where they can be those of
+    one run that it holds."""
     if span:
         first, last = moment(span[0] / 1000), moment(span[1] / 1000)
         short = last - first <= _ALLOWED_SPAN
-        if short and first.year >= 2000 and last <= authored + timedelta(days=1):
-            return first.astimezone(authored.tzinfo), (last - first).total_seconds() or None
-    return authored, None
+        if short and first.year >= 2000 and last <= commit.started + timedelta(days=1):
+            start = first.astimezone(commit.started.tzinfo)
+            return replace(commit, started=start, duration=(last - first).total_seconds() or None)
+    return commit
 
 
 # -- which commits, which files --------------------------------------------------------------------
-
-
-def _edge(repo: Repo) -> set[str]:
-    try:
-        return {*(repo.common_dir / "shallow").read_text().split()}
-    except OSError:
-        return set()
 
 
 def _pipelines(repo: Repo, tips: Sequence[str]) -> dict[str, str]:
@@ -142,17 +130,12 @@ def _pipelines(repo: Repo, tips: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _chooser(globs: Sequence[str], named: Mapping[str, str]) -> Callable[[str], str | None]:
-    """Return a function that tells the kind of a path, None where it is not asked for."""
-
-    def kind_of(path: str) -> str | None:
-        fitting = (
-            fnmatch.fnmatchcase(path, glob) or path.startswith(glob.rstrip("/") + "/")
-            for glob in globs
-        )
-        return named.get(path) or commit_files.kind(path) if not globs or any(fitting) else None
-
-    return kind_of
+def _kind(path: str, globs: Sequence[str], named: Mapping[str, str]) -> str | None:
+    """Return the kind of a path, None where it is not asked for."""
+    fitting = (
+        fnmatch.fnmatchcase(path, glob) or path.startswith(f"{glob.rstrip('/')}/") for glob in globs
+    )
+    return named.get(path) or commit_files.kind(path) if not globs or any(fitting) else None
 
 
 def _history(
@@ -200,15 +183,15 @@ def _parsed(output: bytes, kind_of: Callable[[str], str | None]) -> Iterator[Pas
             known_as = kind_of(path)
             if known_as and before != after and status != "D":
                 changes.append(Change(known_as, path, mode, after, before.strip("0")))
-        author = person(name, email)
-        yield Past(
+        commit = Commit(
+            "git",
             id.strip(),
-            tuple(parents.split()),
-            author,
+            parents.split()[0] if parents else None,
+            message.one_line(text.partition("\n")[0]),
+            person(name, email),
             commit_files.date(when),
-            text,
-            tuple(changes),
         )
+        yield Past(commit, "Id" in message.trailers(text), tuple(changes))
 
 
 def _unchanged_params(past: Past, everywhere: Sequence[str]) -> list[Change]:
@@ -223,4 +206,8 @@ def _unchanged_params(past: Past, everywhere: Sequence[str]) -> list[Change]:
     chosen = [path for path in near if len(above[path]) == closest]
     if not chosen and len(everywhere) == 1:
         chosen = [*everywhere]
-    return [Change("params", path, "", f"{past.id}:{path}") for path in chosen if "\n" not in path]
+    return [
+        Change("params", path, "", f"{past.commit.id}:{path}")
+        for path in chosen
+        if "\n" not in path
+    ]

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from gitexp.formats import mlflow_words as convert
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.trackers import mlflow
-from gitexp.integrations.mlflow.client import Server
-
-_CONNECTIONS = 8
+from gitexp.integrations.mlflow.client import CONNECTIONS, Server
 
 
 def on_server(server: Server, limit: int) -> mlflow.Store:
@@ -23,24 +22,12 @@ def on_server(server: Server, limit: int) -> mlflow.Store:
         experiments = {id: name for name, id in server.experiments().items()}
         for item in server.runs([*experiments], ""):
             names[item.id] = item.metrics
-            tags = dict(item.tags)
-            yield mlflow.Stored(
-                item.id,
-                experiments.get(item.experiment, ""),
-                item.name or tags.get(convert.NAME) or item.id[:8],
-                item.status,
-                item.start,
-                item.end,
-                item.user,
-                item.artifacts,
-                item.params,
-                tags,
-            )
+            yield replace(item, experiment=experiments.get(item.experiment, ""))
 
     def points(run: str) -> Iterator[MetricPoint]:
         from concurrent.futures import ThreadPoolExecutor
 
-        with ThreadPoolExecutor(_CONNECTIONS) as pool:
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
             histories = pool.map(lambda key: list(server.history(run, key)), names[run])
             for name, rows in zip(map(convert.name, names[run]), histories):
                 for value, at, step in sorted(rows, key=lambda row: (row[2], row[1])):

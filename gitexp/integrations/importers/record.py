@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from gitexp.formats import message, metrics, params
 from gitexp.formats.errors import GitError
@@ -49,26 +49,19 @@ class Outcome:
     unread: list[Unread] = field(default_factory=list)
 
 
-class _Code(NamedTuple):
-    """The commit that ran: its tree, and the files in it that are gitexp's own."""
-
-    tree: str
-    ours: frozenset[str]
-
-
 class Known:
     """The experiments that are here already, by their ids and commits, whoever recorded them."""
 
     def __init__(self, index: Index) -> None:
         asked = "json_extract(tag.summary, '$.id'), tag.\"commit\""
-        captured = "json_extract(tag.summary, '$.captured')"
+        # the ids of runs that a run of ours took in
+        captured = "(SELECT json_group_array(key) FROM json_each(tag.summary, '$.captured'))"
         rows = index.rows(f"{asked}, {captured}", everybody=True)
         self.keys: set[str] = set()
         self.commits: set[str] = set()
         for key, commit, joined in rows:
-            self.keys.add(str(key))
+            self.keys.update([str(key), *json.loads(joined)])
             self.commits.add(commit)
-            self.keys.update(_keys(joined))  # what a run of ours took in
 
     def __contains__(self, found: Commit | Run) -> bool:
         if isinstance(found, Commit):
@@ -106,26 +99,15 @@ def record(
             there.
     """
     waiting: list[Entry] = []
-    done = 0
     with repo.offline() as beside, tempfile.TemporaryDirectory(prefix="gitexp-") as scratch:
-        desk = _Desk(repo, beside, Path(scratch), outcome, limit)
-        for item in items:
+        desk = _Desk(repo, beside, Path(scratch), outcome, limit, Index(repo))
+        for done, item in enumerate(items, 1):
             waiting.append(_of_commit(item) if isinstance(item, Commit) else desk.entry(item))
-            done += 1
             progress(done, None)
             if len(waiting) >= batch.SIZE:
                 yield from batch.record(repo, waiting)
                 waiting = []
     yield from batch.record(repo, waiting)
-
-
-def _keys(captured: Any) -> Mapping[str, Any]:
-    """Return the ids of the runs that an experiment holds, by what its summary says."""
-    try:
-        found = json.loads(captured or "{}")
-    except (ValueError, TypeError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _of_commit(item: Commit) -> Entry:
@@ -171,21 +153,22 @@ class _Desk:
     scratch: Path
     outcome: Outcome
     limit: int
-    codes: dict[str, _Code | None] = field(default_factory=dict)
+    index: Index
+    codes: dict[str, tuple[str | None, frozenset[str]]] = field(default_factory=dict)
 
     def entry(self, run: Run) -> Entry:
         """Write all of a run but its commit and tag."""
-        code = self._code(run.commit) if run.commit else None
-        base, parent = (code.tree, run.commit) if code else (None, None)
+        base, ours = self._code(run.commit or "")
+        parent = run.commit if base else None
         contents: dict[str, bytes | Path] = {}
         applied = None
-        if run.patch and base and parent:
+        if run.patch and base:
             base, applied = self._patched(run, base)
         if run.patch and not applied:
             contents[PATCH] = run.patch
-        tree = trees.parse(self._raw(base), self.repo.object_format) if base else {}
+        tree = trees.parse(self.beside.tree(base), self.repo.object_format) if base else {}
         tree.pop(result_paths.FOLDER.encode(), None)  # what an experiment before it left there
-        places = _places(tree, code.ours if code else frozenset())
+        places = _places(tree, ours)
         contents[places.metrics], last = self._metrics(run)
         artifacts = self._artifacts(run)
         said = _code_said(run, parent, applied)
@@ -212,22 +195,18 @@ class _Desk:
         files = {**filters.write(self.repo, contents), **artifacts}
         return Entry(draft, trees.write(self.repo, files, tree), None, parent)
 
-    def _code(self, commit: str) -> _Code | None:
-        """Return what is known of the commit that ran; None where it is not here."""
+    def _code(self, commit: str) -> tuple[str | None, frozenset[str]]:
+        """Return the tree of the commit that ran, None where it is not here, and the files that
+        gitexp wrote when it recorded that commit."""
         if commit not in self.codes:
-            self.codes[commit] = None
+            self.codes[commit] = None, frozenset()
             if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", commit):
                 here, tree = self.beside.objects([commit, f"{commit}^{{tree}}"])
-                if here and here.kind == "commit" and tree and tree.kind == "tree":
-                    text = here.data.decode("utf-8", "replace").partition("\n\n")[2]
-                    ours = self._ours(commit) if "Id" in message.trailers(text) else frozenset()
-                    self.codes[commit] = _Code(tree.id, ours)
+                if here and here.kind == "commit" and tree:
+                    recorded = self.index.select('tag."commit" = ?', [commit], everybody=True)
+                    own = frozenset(path for item in recorded for path in item.files.values())
+                    self.codes[commit] = tree.id, own
         return self.codes[commit]
-
-    def _ours(self, commit: str) -> frozenset[str]:
-        """Return the files that gitexp wrote when it recorded a commit."""
-        found = Index(self.repo).select('tag."commit" = ?', [commit], everybody=True, limit=1)
-        return frozenset(found[0].files.values()) if found else frozenset()
 
     def _patched(self, run: Run, tree: str) -> tuple[str, bool]:
         """Apply a run's changes to a tree, in a private index; returns the tree as it was where
@@ -250,10 +229,6 @@ class _Desk:
             )
             self.outcome.unread.append(Unread(f"{run.kind} {run.title}", why))
             return tree, False
-
-    def _raw(self, tree: str) -> bytes:
-        found = next(self.beside.objects([tree]))
-        return found.data if found else b""
 
     def _metrics(self, run: Run) -> tuple[Path, dict[str, float]]:
         """Write a run's ``metrics.csv`` and return it and the last values; a file on the way, so

@@ -18,9 +18,8 @@ from pathlib import Path
 
 from mlflow.utils.file_utils import local_file_uri_to_path
 
-from gitexp.integrations.mlflow import uris
-from gitexp.repo import Repo, files, trees
-from gitexp.store.index import Index
+from gitexp.integrations.mlflow import contents, uris
+from gitexp.repo import Repo, files
 
 _MARK = "commit"
 
@@ -62,17 +61,16 @@ def fill(repo: Repo, commit: str, tree: str, address: str) -> None:
     if target.is_symlink():  # to the folder of a run that is over
         target.unlink()
     target.mkdir(parents=True, exist_ok=True)
-    experiments = Index(repo).select('tag."commit" = ?', [commit], everybody=True)
-    if not experiments:  # removed a moment ago
+    experiment = contents.of_commit(repo, commit)
+    if experiment is None:  # removed a moment ago
         return
-    top = f"{experiments[0].inside(tree)}/"
-    listed = experiments[0].extra.get("artifacts", ())
-    lacking = {
+    top = f"{experiment.inside(tree)}/"
+    places = {
         path: target / path.removeprefix(top)
-        for path in (listed if isinstance(listed, (list, tuple)) else ())
-        if isinstance(path, str) and path.startswith(top) and "\n" not in path
-        if trees.is_path(path) and (known or not (target / path.removeprefix(top)).exists())
+        for path in contents.artifacts(experiment)
+        if path.startswith(top) and "\n" not in path
     }
+    lacking = {path: place for path, place in places.items() if known or not place.exists()}
     whole = True
     with uris.lenient(repo) as beside:
         objects = beside.objects(f"{commit}:{path}" for path in lacking)

@@ -8,106 +8,43 @@ go into a header and are never part of a message.
 
 from __future__ import annotations
 
-import configparser
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote, urlsplit
 
 from gitexp.formats import message
 from gitexp.formats import mlflow_words as convert
 from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.experiment import MetricPoint
+from gitexp.formats.trackers.mlflow import Stored
+from gitexp.integrations.mlflow.login import Login
 
 if TYPE_CHECKING:
     import httpx
 
 TIMEOUT = 60.0  # seconds; a server under load answers a batch of 1,000 values in less than one
 CONNECTING = 10.0
-CONNECTIONS = 8
+CONNECTIONS = 8  # at once
 _PAGE = 1000
 _BUSY = (429, 502, 503, 504)
 _TRIES = 5
 _LARGEST = 900_000  # characters of one request; MLflow takes a million
 _FIRST = 0.2  # seconds before the second try
-
-
-class Login(NamedTuple):
-    """Who asks: name and password, or a bearer token alone."""
-
-    user: str = ""
-    password: str = ""
-    token: str = ""
+_LOGIN = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+_AT_ONCE = {
+    "params": convert.PARAMS_AT_ONCE,
+    "metrics": convert.METRICS_AT_ONCE,
+    "tags": convert.TAGS_AT_ONCE,
+}
+_T = TypeVar("_T")
 
 
 class Refusal(GitexpError):
     """The server understood a request and refuses it; the others may still go well."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """An MLflow run as a search gives it; ``end`` in ms, None while it goes on; ``metrics`` are the
-    names of those it has."""
-
-    id: str
-    status: str
-    end: int | None
-    artifacts: str
-    tags: Mapping[str, str]
-    params: Mapping[str, str]
-    metrics: tuple[str, ...]
-    start: int = 0
-    name: str = ""
-    experiment: str = ""
-    user: str = ""
-    deleted: bool = False
-
-
-def login(uri: str, environment: Mapping[str, str]) -> Login | None:
-    """Return what MLflow itself would log in with: its variables, the address, or
-    ``~/.mlflow/credentials``."""
-    parts = urlsplit(uri)
-    if token := environment.get("MLFLOW_TRACKING_TOKEN"):
-        return Login(token=token)
-    if user := environment.get("MLFLOW_TRACKING_USERNAME"):
-        return Login(user, environment.get("MLFLOW_TRACKING_PASSWORD", ""))
-    if parts.username:
-        return Login(unquote(parts.username), unquote(parts.password or ""))
-    known = configparser.ConfigParser(interpolation=None)
-    try:
-        known.read(Path.home() / ".mlflow" / "credentials")
-        section = known["mlflow"]
-        return Login(
-            section["mlflow_tracking_username"], section.get("mlflow_tracking_password", "")
-        )
-    except (configparser.Error, KeyError, OSError, UnicodeDecodeError, RuntimeError):
-        return None
-
-
-def address(uri: str) -> str:
-    """Return a server's address without credentials, query or the fragment that a browser shows.
-
-    Raises:
-        UsageError: it is not an http(s) address.
-    """
-    try:
-        parts = urlsplit(uri.strip())
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError
-        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        netloc = f"{host}:{parts.port}" if parts.port else host
-    except ValueError:
-        shown = message.one_line(uri.rpartition("@")[2])
-        raise UsageError(
-            f"'{shown}' is not an address of an MLflow server; write for example"
-            " http://localhost:5000 "
-            "(for a database or folder, run one: mlflow server --backend-store-uri ...)"
-        ) from None
-    return urlunsplit((parts.scheme, netloc, parts.path.rstrip("/"), "", ""))
 
 
 class Server:
@@ -123,22 +60,13 @@ class Server:
         import httpx
 
         self.uri = uri
-        self._advice = advice or (
-            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
-            if who is None
-            else (
-                "check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or"
-                " MLFLOW_TRACKING_TOKEN"
-            )
-        )
+        self._advice = advice or f"{'check' if who else 'set'} {_LOGIN}"
         headers = {"Authorization": f"Bearer {who.token}"} if who and who.token else {}
-        limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
         try:
             self._client = httpx.Client(
                 auth=(who.user, who.password) if who and not who.token else None,
                 headers=headers,
                 timeout=httpx.Timeout(TIMEOUT, connect=CONNECTING),
-                limits=limits,
             )
         # a header of odd characters, a broken proxy or certificate setting
         except (UnicodeEncodeError, ValueError, OSError):
@@ -156,15 +84,14 @@ class Server:
 
     def experiments(self) -> dict[str, str]:
         """Return ``{name: id}`` of its experiments."""
-        with self._as_expected():
-            found = self._pages("experiments/search", {"max_results": _PAGE}, "experiments")
-            return {str(item["name"]): str(item["experiment_id"]) for item in found}
+        asked = {"max_results": _PAGE}
+        return dict(self._pages("experiments/search", asked, "experiments", _experiment))
 
     def runs(
         self, experiments: Sequence[str], condition: str, view: str = "ACTIVE_ONLY"
-    ) -> Iterator[Run]:
-        """Yield the runs of experiments (their ids) for which MLflow's filter holds; deleted ones
-        where the view is ``ALL``."""
+    ) -> Iterator[Stored]:
+        """Yield the runs of experiments (their ids, which the runs name too) for which MLflow's
+        filter holds; deleted ones where the view is ``ALL``."""
         for at in range(0, len(experiments), 100):
             asked = {
                 "experiment_ids": experiments[at : at + 100],
@@ -172,10 +99,7 @@ class Server:
                 "max_results": _PAGE,
                 "run_view_type": view,
             }
-            for item in self._pages("runs/search", asked, "runs"):
-                with self._as_expected():
-                    found = _run(item)
-                yield found
+            yield from self._pages("runs/search", asked, "runs", _run)
 
     def has_run(self, run: str) -> bool:
         """Whether there is a run of that id, be it deleted."""
@@ -188,27 +112,13 @@ class Server:
     def history(self, run: str, key: str) -> Iterator[tuple[float, int, int]]:
         """Yield ``(value, timestamp, step)`` for each point of a metric, values as MLflow's
         databases hold them."""
-        for item in self._pages(
-            "metrics/get-history", {"run_id": run, "metric_key": key}, "metrics", method="GET"
-        ):
-            with self._as_expected():
-                found = (
-                    float(item["value"]),
-                    int(item.get("timestamp", 0)),
-                    int(item.get("step", 0)),
-                )
-            yield found
+        asked = {"run_id": run, "metric_key": key}
+        return self._pages("metrics/get-history", asked, "metrics", _point, "GET")
 
     def files(self, run: str, folder: str = "") -> Iterator[tuple[str, int]]:
         """Yield path and size in bytes of each artifact of a run."""
         asked = {"run_id": run, **({"path": folder} if folder else {})}
-        for item in self._pages("artifacts/list", asked, "files", method="GET"):
-            with self._as_expected():
-                path, is_folder, size = (
-                    str(item["path"]),
-                    bool(item.get("is_dir")),
-                    int(item.get("file_size") or 0),
-                )
+        for path, size, is_folder in self._pages("artifacts/list", asked, "files", _file, "GET"):
             if is_folder:
                 yield from self.files(run, path)
             else:
@@ -224,9 +134,8 @@ class Server:
     def create_experiment(self, name: str) -> str:
         """Make an experiment and return its id."""
         with self._as_expected():
-            return str(
-                self._call("experiments/create", {"name": name}, again=False)["experiment_id"]
-            )
+            made = self._call("experiments/create", {"name": name}, again=False)
+            return str(made["experiment_id"])
 
     def create_run(
         self, experiment: str, name: str, start: int, tags: Mapping[str, str]
@@ -285,31 +194,32 @@ class Server:
     # -- requests ----------------------------------------------------------------------------------
 
     def _pages(
-        self, name: str, asked: Mapping[str, Any], key: str, method: str = "POST"
-    ) -> Iterator[dict[str, Any]]:
-        token: str | None = None
+        self,
+        name: str,
+        asked: Mapping[str, Any],
+        key: str,
+        read: Callable[[Mapping[str, Any]], _T],
+        method: str = "POST",
+    ) -> Iterator[_T]:
+        """Yield what ``read`` makes of each item of a list, page by page."""
+        page: dict[str, str] = {}
         while True:
-            answer = self._call(
-                name, {**asked, **({"page_token": token} if token else {})}, method=method
-            )
-            yield from answer.get(key, ())
-            token = answer.get("next_page_token")
-            if not token:
+            answer = self._call(name, {**asked, **page}, method=method)
+            with self._as_expected():
+                found = [read(item) for item in answer.get(key, ())]
+            yield from found
+            if not (token := answer.get("next_page_token")):
                 return
+            page = {"page_token": token}
 
     def _call(
         self, name: str, asked: Mapping[str, Any], again: bool = True, method: str = "POST"
     ) -> dict[str, Any]:
-        path = f"/api/2.0/mlflow/{name}"
-        if method == "GET":
-            answer = self._send(
-                "GET", path, again, params={key: str(value) for key, value in asked.items()}
-            )
-        else:
+        more: dict[str, Any] = {"params": asked}
+        if method == "POST":
             body = json.dumps(asked, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
-            answer = self._send(
-                "POST", path, again, content=body, headers={"Content-Type": "application/json"}
-            )
+            more = {"content": body, "headers": {"Content-Type": "application/json"}}
+        answer = self._send(method, f"/api/2.0/mlflow/{name}", again, **more)
         with self._as_expected():
             found: dict[str, Any] = {**answer.json()}
         return found
@@ -338,14 +248,12 @@ class Server:
                 if last or answer.status_code not in _BUSY:
                     break
             except httpx.TransportError as error:
-                if again and not last and not isinstance(error, unreachable):
-                    time.sleep(_FIRST * 2**attempt)
-                    continue
-                raise GitexpError(
-                    f"no MLflow server answers at {self.uri}:"
-                    f" {message.one_line(str(error)) or type(error).__name__}; check the address,"
-                    " and that it runs"
-                ) from None
+                if last or not again or isinstance(error, unreachable):
+                    why = message.one_line(str(error)) or type(error).__name__
+                    raise GitexpError(
+                        f"no MLflow server answers at {self.uri}: {why}; check the address, and"
+                        " that it runs"
+                    ) from None
             except (httpx.InvalidURL, httpx.HTTPError) as error:
                 raise GitexpError(
                     f"{self.uri} cannot be asked: {message.one_line(str(error))}; check the address"
@@ -376,26 +284,38 @@ class Server:
             raise Refusal(convert.cut(message.one_line(f"the server says {why}"), 300))
 
 
-def _run(item: Mapping[str, Any]) -> Run:
+def _experiment(item: Mapping[str, Any]) -> tuple[str, str]:
+    return str(item["name"]), str(item["experiment_id"])
+
+
+def _run(item: Mapping[str, Any]) -> Stored:
     info, data = item["info"], item.get("data", {})
     tags, params = (
         {str(pair["key"]): str(pair.get("value", "")) for pair in data.get(kind, ())}
         for kind in ("tags", "params")
     )
-    return Run(
+    return Stored(
         id=info["run_id"],
-        status=info.get("status", ""),
-        end=int(info.get("end_time") or 0) or None,
-        artifacts=info.get("artifact_uri", ""),
-        tags=tags,
-        params=params,
-        metrics=tuple(str(pair["key"]) for pair in data.get("metrics", ())),
-        start=int(info.get("start_time") or 0),
-        name=str(info.get("run_name", "")),
         experiment=str(info.get("experiment_id", "")),
+        name=str(info.get("run_name") or tags.get(convert.NAME) or info["run_id"][:8]),
+        status=info.get("status", ""),
+        start=int(info.get("start_time") or 0),
+        end=int(info.get("end_time") or 0) or None,
         user=str(info.get("user_id", "")),
+        artifacts=info.get("artifact_uri", ""),
+        params=params,
+        tags=tags,
+        metrics=tuple(str(pair["key"]) for pair in data.get("metrics", ())),
         deleted=info.get("lifecycle_stage") == "deleted",
     )
+
+
+def _point(item: Mapping[str, Any]) -> tuple[float, int, int]:
+    return float(item["value"]), int(item.get("timestamp", 0)), int(item.get("step", 0))
+
+
+def _file(item: Mapping[str, Any]) -> tuple[str, int, bool]:
+    return str(item["path"]), int(item.get("file_size") or 0), bool(item.get("is_dir"))
 
 
 def batches(
@@ -403,17 +323,16 @@ def batches(
 ) -> Iterator[dict[str, list[dict[str, Any]]]]:
     """Yield the bodies of ``log-batch`` calls: within MLflow's limits of entities and size, params
     first and tags last."""
-    limits = {
-        "params": convert.PARAMS_AT_ONCE,
-        "metrics": convert.METRICS_AT_ONCE,
-        "tags": convert.TAGS_AT_ONCE,
-    }
     batch: dict[str, list[dict[str, Any]]] = {}
     count = size = 0
-    for kind, item in _entities(params, points, tags):
+    for kind, item in chain(
+        (("params", {"key": key, "value": value}) for key, value in params.items()),
+        (("metrics", convert.metric_json(point)) for point in points),
+        (("tags", {"key": key, "value": value}) for key, value in tags.items()),
+    ):
         long = kind != "metrics" and len(json.dumps(item, ensure_ascii=False))
         length = long or len(item["key"]) + 110
-        full = len(batch.get(kind, ())) == limits[kind] or count == convert.ENTITIES_AT_ONCE
+        full = len(batch.get(kind, ())) == _AT_ONCE[kind] or count == convert.ENTITIES_AT_ONCE
         if full or (batch and size + length > _LARGEST):
             yield batch
             batch, count, size = {}, 0, 0
@@ -422,14 +341,3 @@ def batches(
         size += length
     if batch:
         yield batch
-
-
-def _entities(
-    params: Mapping[str, str], points: Iterable[MetricPoint], tags: Mapping[str, str]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    for key, value in params.items():
-        yield "params", {"key": key, "value": value}
-    for point in points:
-        yield "metrics", convert.metric_json(point)
-    for key, value in tags.items():
-        yield "tags", {"key": key, "value": value}

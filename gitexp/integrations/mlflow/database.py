@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from gitexp.integrations.mlflow import uris
 from gitexp.repo import Repo, files, locks
 
 VERSION = 4
@@ -35,10 +34,10 @@ _TABLES = """
 
 def prepare(repo: Repo) -> Path:
     """Return the file of a sound database of this repository, made if need be."""
-    path = uris.database(repo)
+    path = repo.state_dir / "mlflow" / "tracking.sqlite"
     if _made_by(path) == _maker(repo):
         return path
-    uris.folder(repo)
+    repo.make_state_dir("mlflow")
     with locks.Held(path.with_suffix(".lock")):
         if _made_by(path) != _maker(repo):
             for end in ("", "-journal", "-wal", "-shm"):
@@ -88,11 +87,17 @@ def _mlflow() -> str:
 
 
 def _made_by(path: Path) -> str | None:
+    return _said(path, "SELECT made_by FROM gitexp_state")
+
+
+def _said(path: Path, sql: str) -> str | None:
+    """Return the first value that a query finds as text; None where there is none, or no such
+    database."""
     if not path.exists():
         return None
     try:
         with closing(connect(path)) as db:
-            return str(db.execute("SELECT made_by FROM gitexp_state").fetchone()[0])
+            return str(db.execute(sql).fetchone()[0])
     except (sqlite3.Error, TypeError):
         return None
 
@@ -129,16 +134,8 @@ def initialize(path: Path, *more: str) -> None:
 
 
 def _is_sound(path: Path) -> bool:
-    if not path.exists():
-        return False
-    try:
-        with closing(connect(path)) as db:
-            return bool(
-                db.execute("PRAGMA quick_check").fetchone()[0] == "ok"
-                and db.execute("SELECT 1 FROM alembic_version").fetchone()
-            )
-    except sqlite3.Error:
-        return False
+    asked = ("PRAGMA quick_check", "SELECT 'ok' FROM alembic_version")
+    return all(_said(path, sql) == "ok" for sql in asked)
 
 
 def _migrate(path: Path) -> None:

@@ -1,24 +1,35 @@
 """MLflow's own store as both of ours extend it: they hear of the params that are logged, and the
 tables get the course of a metric from git when somebody asks for it. The first look at ten thousand
 experiments needs the latest values alone, and few are ever looked at closer.
+
+One of the two is here, ``ApartStore``. The other one is ``tracking_store.py``.
 """
 
 from __future__ import annotations
 
-import functools
+import atexit
+import inspect
+import json
+import os
+import shutil
+import sqlite3
+import tempfile
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+from gitexp.formats import mlflow_words as convert
 from gitexp.formats import result_files
 from gitexp.formats.errors import FormatError, NotFoundError
-from gitexp.formats.experiment import Experiment, MetricPoint
-from gitexp.integrations.mlflow import database, uris
+from gitexp.formats.experiment import MetricPoint
+from gitexp.integrations.mlflow import contents, database, uris
 from gitexp.integrations.mlflow.tables import Tables
 from gitexp.repo import Repo
+from gitexp.runs import active
+from gitexp.runs.run import JOIN
 from gitexp.store.index import Index
 
 _READERS = (
@@ -28,8 +39,8 @@ _READERS = (
     "get_metric_history_bulk_interval_from_steps",
     "get_metric_history_bulk_interval",
 )
-_FIRST = ("run_id", "run_ids", "model_id", "experiment_id")
 _LACKING = 'SELECT "commit" FROM gitexp_run WHERE run_uuid = ? AND folder IS NULL AND rows IS NULL'
+_TAKEN = 'UPDATE gitexp_run SET rows = 0 WHERE run_uuid = ? AND "commit" = ?'
 
 
 class ExtendedStore(SqlAlchemyStore):
@@ -77,8 +88,10 @@ def _around(
     before: Callable[[Any, Any], None] | None,
     after: Callable[[Any, Any], None] | None,
 ) -> Callable[..., Any]:
+    signature = inspect.signature(method)
+
     def both(self: Any, *args: Any, **named: Any) -> Any:
-        first = args[0] if args else next(named[key] for key in _FIRST if key in named)
+        first = signature.bind(self, *args, **named).args[1]
         if before:
             before(self, first)
         answer = method(self, *args, **named)
@@ -97,35 +110,82 @@ around(
 
 
 def take_in(repo: Repo, path: Path, runs: Iterable[str]) -> None:
-    """Add all metric values of runs to the database at ``path``, where they lack.
+    """Add all metric values of runs to the database at ``path``, where they lack; what is not what
+    its name says has none.
 
     Raises:
         NotFoundError: they are not in this clone.
     """
     with database.reading(path) as db:
-        lacking = [run for run in runs if db.execute(_LACKING, [run]).fetchone()]
+        lacking = [(run, *row) for run in runs for row in db.execute(_LACKING, [run])]
     if not lacking:
         return
-    index = Index(repo)
-    with database.writing(path) as db:
-        for run in lacking:
-            for (commit,) in db.execute(_LACKING, [run]).fetchall():
-                _read(Tables(db, ""), index, run, commit)
-                db.execute("UPDATE gitexp_run SET rows = 0 WHERE run_uuid = ?", [run])
+    of_them = 'tag."commit" IN (SELECT value FROM json_each(?))'
+    asked = json.dumps([commit for _, commit in lacking])
+    experiments = Index(repo).select(of_them, [asked], everybody=True)
+    files = [result_files.paths(item.files) for item in experiments]
+    with uris.lenient(repo) as beside, database.writing(path) as db:
+        for found in contents.read(beside, experiments, files):
+            item = found.experiment
+            for name in result_files.paths(item.files):
+                if name not in found.files:
+                    raise NotFoundError(
+                        f"'{name}' of {item.name} is not in this clone; to get it: gitexp pull"
+                    )
+            for run in [run for run, commit in lacking if commit == item.id]:
+                with suppress(FormatError):
+                    Tables(db, "").put_metrics(run, result_files.of(item.files, found.file))
+                db.execute(_TAKEN, [run, item.id])
 
 
-def _read(tables: Tables, index: Index, run: str, commit: str) -> None:
-    """Add the values that a commit has; what is not what its name says has none."""
-    for value in index.select('tag."commit" = ?', [commit], everybody=True, limit=1):
-        with uris.lenient(index.repo) as repo, suppress(FormatError):
-            read = functools.partial(_content, repo, value)
-            tables.put_metrics(run, result_files.of(value.files, read))
+# -- processes that do not record ------------------------------------------------------------------
 
 
-def _content(repo: Repo, value: Experiment, path: str) -> bytes:
-    found = next(repo.objects([f"{value.id}:{path}"]))
-    if found is None:
-        raise NotFoundError(
-            f"'{path}' of {value.name} is not in this clone; to get it: gitexp pull"
-        )
-    return found.data
+def is_apart(repo: Repo) -> bool:
+    """Whether this process must not record."""
+    folder = os.environ.get(JOIN)
+    return active.is_other_rank() or (
+        folder is not None
+        and Path(folder).parent.parent != repo.state_dir
+        and Path(folder).exists()
+    )
+
+
+def open_apart(repo: Repo) -> Any:
+    """Return a store on a copy of the database."""
+    folder = tempfile.mkdtemp(prefix="gitexp-mlflow-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder, "tracking.sqlite")
+    with (
+        closing(sqlite3.connect(path)) as copy,
+        closing(sqlite3.connect(database.prepare(repo))) as source,
+    ):
+        source.backup(copy)
+    return ApartStore(repo, path)
+
+
+class ApartStore(ExtendedStore):
+    """The store of processes that record nothing themselves: ranks other than 0 of a distributed
+    training, and commands that gitexp runs only to look at them (``gitexp reproduce``, trials of a
+    sweep). MLflow works there as ever, on a copy of the database that is thrown away; what is
+    logged also goes into the run that the command belongs to.
+    """
+
+    def __init__(self, repo: Repo, path: Path) -> None:
+        self._repo, self._path = repo, path
+        super().__init__(f"sqlite:///{path}", path.with_name("artifacts").as_uri())
+
+    def take_in(self, runs: list[str]) -> None:
+        """Bring all metric values of runs into the copy."""
+        take_in(self._repo, self._path, runs)
+
+    def _log_metrics(self, run_id: str, metrics: Any) -> None:
+        super()._log_metrics(run_id, metrics)
+        outer = active.active_run()
+        if outer is not None and not outer.silent:
+            outer.log_points(points(metrics))
+
+    def _params_logged(self, run_id: str, texts: dict[str, str]) -> None:
+        outer = active.active_run()
+        if outer is not None and not outer.silent:
+            outer.log_params({key: convert.param_value(text) for key, text in texts.items()})

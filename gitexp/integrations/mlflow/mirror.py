@@ -21,17 +21,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from gitexp.formats import late_values, message, params, result_files
 from gitexp.formats import mlflow_words as convert
 from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import Experiment, MetricPoint
-from gitexp.integrations.mlflow.client import CONNECTIONS, Refusal, Run, Server
-from gitexp.integrations.mlflow.tables import read_json
-from gitexp.integrations.mlflow.uris import FACE
+from gitexp.formats.trackers.mlflow import Stored
+from gitexp.integrations.mlflow import contents
+from gitexp.integrations.mlflow.client import CONNECTIONS, Refusal, Server
+from gitexp.integrations.mlflow.contents import Contents
 from gitexp.repo import Repo
 
 WHOLE = "gitexp.mirrored"  # on a run that lacks nothing
@@ -39,7 +38,6 @@ ARTIFACTS = "gitexp.artifacts"  # on a run that has the artifacts too
 _DESCRIBED = "gitexp.described"  # the hash of the description that we wrote
 # experiments that are looked for one by one; above, all that were ever mirrored are listed
 _FEW = 10
-_CUT = 1000  # characters; a param's text that is longer is cut in the summary (store.py)
 Progress = Callable[[int, int], None]
 
 
@@ -53,33 +51,33 @@ class Outcome(NamedTuple):
     failed: tuple[tuple[str, str], ...]
 
 
-class Contents(NamedTuple):
-    """What git has of one experiment: the note in its commit message, and its files by their
-    paths."""
-
-    body: str
-    blobs: Mapping[str, bytes]
-
-
 @dataclass(frozen=True)
 class _Task:
-    """One experiment, the run that it has, and the paths of what has to be read of it."""
+    """One experiment, the run that it has, the id of the MLflow experiment that it belongs to, and
+    the artifacts that go there."""
 
     experiment: Experiment
-    run: Run | None
+    run: Stored | None
     place: str
-    artifacts: tuple[str, ...]
-    wanted: tuple[str, ...]
+    artifacts: list[str]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the run lacks nothing but perhaps artifacts."""
+        return self.run is not None and WHOLE in self.run.tags
+
+    @property
+    def wanted(self) -> list[str]:
+        """The paths of what has to be read of the experiment."""
+        return [*([] if self.is_whole else contents.paths(self.experiment)), *self.artifacts]
 
     @property
     def came_from(self) -> str | None:
         """The id of the MLflow run that it was imported from."""
         source = self.experiment.extra.get("source")
-        return (
-            str(source.get("id", ""))
-            if isinstance(source, Mapping) and source.get("kind") == "mlflow"
-            else None
-        )
+        if not isinstance(source, Mapping) or source.get("kind") != "mlflow":
+            return None
+        return str(source.get("id", ""))
 
 
 def mirror(
@@ -89,7 +87,7 @@ def mirror(
     *,
     artifacts: bool = False,
     otherwise: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> Outcome:
     """Make sure that each experiment is a run on the server, whole.
 
@@ -106,34 +104,22 @@ def mirror(
     experiments = [*{convert.identity(item): item for item in reversed(experiments)}.values()][::-1]
     places = server.experiments()
     found = _runs(server, [*places.values()], experiments)
-    for name in dict.fromkeys(
-        convert.experiment_name(item.group, otherwise or project(repo)) for item in experiments
-    ):
+    usual = otherwise or project(repo)
+    tasks = []
+    for item in experiments:
+        name = convert.experiment_name(item.group, usual)
         if name not in places:
             places[name] = server.create_experiment(name)
-    tasks = [
-        _task(
-            item,
-            found.get(convert.identity(item)),
-            places[convert.experiment_name(item.group, otherwise or project(repo))],
-            artifacts,
-        )
-        for item in experiments
-    ]
-    results: dict[str, list[str]] = {
-        kind: [] for kind in ("created", "completed", "updated", "unchanged")
-    }
-    failed: list[tuple[str, str]] = []
-    address = repository(repo)
-    for done, (task, kind, why) in enumerate(_all(server, tasks, _read(repo, tasks), address), 1):
-        if why is None:
-            results[kind].append(task.experiment.name)
-        else:
-            failed.append((task.experiment.name, why))
-        if progress:
-            progress(done, len(tasks))
-    created, completed, updated, unchanged = (tuple(names) for names in results.values())
-    return Outcome(created, completed, updated, unchanged, tuple(failed))
+        run = found.get(convert.identity(item))
+        stored = artifacts and (run is None or ARTIFACTS not in run.tags)
+        tasks.append(_Task(item, run, places[name], contents.artifacts(item) if stored else []))
+    read = contents.read(repo, experiments, [task.wanted for task in tasks])
+    results: dict[str, list[Any]] = {kind: [] for kind in Outcome._fields}
+    for done, (task, kind, why) in enumerate(_all(server, tasks, read, repository(repo)), 1):
+        name = task.experiment.name
+        results[kind].append((name, why) if kind == "failed" else name)
+        progress(done, len(tasks))
+    return Outcome(*map(tuple, results.values()))
 
 
 def project(repo: Repo) -> str:
@@ -158,22 +144,19 @@ def repository(repo: Repo) -> str | None:
 
 def _runs(
     server: Server, places: Sequence[str], experiments: Sequence[Experiment]
-) -> dict[str, Run]:
+) -> dict[str, Stored]:
     """Return the runs of experiments that were mirrored before, by identity, and delete what is
     half where there is another."""
     ids = [convert.identity(item) for item in experiments]
-    one_by_one = len(ids) <= _FEW and all(re.fullmatch(r"[0-9a-f]+", item) for item in ids)
-    asked = (
-        [f"tags.`{convert.ID}` = '{item}'" for item in ids]
-        if one_by_one
-        else [f"tags.`{convert.ID}` LIKE '%'"]
-    )
-    there: dict[str, list[Run]] = {identity: [] for identity in ids}
+    asked = [f"tags.`{convert.ID}` LIKE '%'"]
+    if len(ids) <= _FEW and all(re.fullmatch(r"[0-9a-f]+", item) for item in ids):
+        asked = [f"tags.`{convert.ID}` = '{item}'" for item in ids]
+    there: dict[str, list[Stored]] = {identity: [] for identity in ids}
     for condition in asked if places else ():
         for run in server.runs(places, condition, "ALL"):
             if WHOLE in run.tags or not run.deleted:
                 there.get(run.tags.get(convert.ID, ""), []).append(run)
-    found: dict[str, Run] = {}
+    found: dict[str, Stored] = {}
     for identity, runs in there.items():
         for run in sorted(runs, key=lambda run: (WHOLE not in run.tags, run.deleted)):
             if found.setdefault(identity, run) is not run and WHOLE not in run.tags:
@@ -181,68 +164,16 @@ def _runs(
     return found
 
 
-def _task(experiment: Experiment, run: Run | None, place: str, artifacts: bool) -> _Task:
-    wanted: list[str] = []
-    if run is None or WHOLE not in run.tags:
-        wanted += [
-            *result_files.paths(experiment.files),
-            *result_files.paths(experiment.files, "params"),
-        ]
-        wanted += [experiment.inside(FACE)] if "mlflow" in experiment.extra else []
-    listed = experiment.extra.get("artifacts", ())
-    paths: tuple[str, ...] = ()
-    if (
-        artifacts
-        and (run is None or ARTIFACTS not in run.tags)
-        and isinstance(listed, (list, tuple))
-    ):
-        paths = tuple(
-            path for path in listed if isinstance(path, str) and ".." not in path.split("/")
-        )
-    return _Task(
-        experiment,
-        run,
-        place,
-        paths,
-        tuple(dict.fromkeys(path for path in (*wanted, *paths) if "\n" not in path)),
-    )
-
-
-def _read(repo: Repo, tasks: Sequence[_Task]) -> Iterator[Contents]:
-    """Yield the files that each task wants and its commit, all through one git process."""
-    commits = (task.experiment.id for task in tasks)
-    objects = repo.objects(
-        name
-        for commit, task in zip(commits, tasks)
-        for name in (commit, *(f"{commit}:{path}" for path in task.wanted))
-    )
-    for task in tasks:
-        commit, *files = islice(objects, 1 + len(task.wanted))
-        blobs = {
-            path: item.data
-            for path, item in zip(task.wanted, files)
-            if item is not None and item.kind == "blob"
-        }
-        yield Contents(
-            (
-                message.body(commit.data.decode("utf-8", "replace").partition("\n\n")[2])
-                if commit
-                else ""
-            ),
-            blobs,
-        )
-
-
 def _all(
-    server: Server, tasks: Sequence[_Task], contents: Iterable[Contents], address: str | None
-) -> Iterator[tuple[_Task, str, str | None]]:
-    """Do all tasks, some at a time, and yield each with what became of it: its kind, or why it
-    failed."""
+    server: Server, tasks: Sequence[_Task], read: Iterable[Contents], address: str | None
+) -> Iterator[tuple[_Task, str, str]]:
+    """Do all tasks, some at a time, and yield each with which of Outcome's kinds became of it, and
+    why it failed."""
     pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="mlflow")
     going: deque[tuple[_Task, Future[str]]] = deque()
     try:
-        for task, files in zip(tasks, contents):
-            going.append((task, pool.submit(_do, server, task, files, address)))
+        for task, found in zip(tasks, read):
+            going.append((task, pool.submit(_do, server, task, found, address)))
             if len(going) >= 4 * CONNECTIONS:  # git is read no further ahead than that
                 yield _result(*going.popleft())
         while going:
@@ -251,57 +182,45 @@ def _all(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _result(task: _Task, future: Future[str]) -> tuple[_Task, str, str | None]:
+def _result(task: _Task, future: Future[str]) -> tuple[_Task, str, str]:
     try:
-        return task, future.result(), None
+        return task, future.result(), ""
     except (Refusal, FormatError) as error:
-        return task, "", str(error)
+        return task, "failed", str(error)
 
 
-def _do(server: Server, task: _Task, files: Contents, address: str | None) -> str:
+def _do(server: Server, task: _Task, found: Contents, address: str | None) -> str:
     """Bring one experiment's run to what it should be, and return which of Outcome's kinds that
     was."""
     if task.run.deleted if task.run else task.came_from and server.has_run(task.came_from):
         return "unchanged"  # also where somebody deleted it there
-    tags = convert.tags(task.experiment, address, files.body)
+    tags = convert.tags(task.experiment, address, found.body)
     if convert.NOTE in tags:
         tags[_DESCRIBED] = _hash(tags[convert.NOTE])
-    if task.run is not None and WHOLE in task.run.tags:
+    if task.run is not None and task.is_whole:
         run, artifacts = task.run.id, task.run.artifacts
         kind = "updated" if _update(server, task.run, tags) else "unchanged"
     else:
         kind = "created" if task.run is None else "completed"
-        run, artifacts = _log(server, task, files, tags)
-    if (
-        task.run is None
-        or task.run.end is None
-        or task.run.status != convert.run_status(task.experiment.status)
-    ):
-        server.end_run(run, convert.run_status(task.experiment.status), _end(task.experiment))
+        run, artifacts = _log(server, task, found, tags)
+    status = convert.run_status(task.experiment.status)
+    if task.run is None or task.run.end is None or task.run.status != status:
+        server.end_run(run, status, _end(task.experiment))
         kind = "completed" if kind == "unchanged" else kind
     if task.artifacts:
         for path in task.artifacts:
-            server.upload(artifacts, path, _file(files, path))
+            server.upload(artifacts, path, found.file(path))
         server.log(run, {}, (), {ARTIFACTS: "yes"})
         kind = "updated" if kind == "unchanged" else kind
     return kind
 
 
-def _log(server: Server, task: _Task, files: Contents, tags: Mapping[str, str]) -> tuple[str, str]:
+def _log(server: Server, task: _Task, found: Contents, tags: Mapping[str, str]) -> tuple[str, str]:
     """Give a run all values that it lacks, a new one where there is none, and return its id and
     where its artifacts go."""
     experiment = task.experiment
-    points = [
-        *result_files.of(experiment.files, lambda path: _file(files, path)),
-        *late_values.points(experiment.extra.get("events", ())),
-    ]
-    # as MLflow wrote them: 1e5, not 100000.0
-    said = read_json(files.blobs.get(experiment.inside(FACE), b"")).get("params")
-    spelt = said if isinstance(said, dict) else {}
-    given = {
-        convert.key(name): convert.param_text(spelt.get(name, value))
-        for name, value in _params(experiment, files).items()
-    }
+    points = [*found.points()]
+    given = {convert.key(name): text for name, text in found.spelt(found.params()).items()}
     if task.run is None:
         start = max(0, int(experiment.started.timestamp() * 1000))
         run, artifacts = server.create_run(task.place, experiment.name, start, tags)
@@ -312,16 +231,15 @@ def _log(server: Server, task: _Task, files: Contents, tags: Mapping[str, str]) 
     try:
         server.log(run, given, points, {WHOLE: "yes"})
     except Refusal:
-        shorter = {
-            key: convert.cut(value, convert.OLD_PARAM_LENGTH) for key, value in given.items()
-        }
+        most = convert.OLD_PARAM_LENGTH
+        shorter = {key: convert.cut(value, most) for key, value in given.items()}
         if shorter == given:
             raise
         server.log(run, shorter, points, {WHOLE: "yes"})
     return run, artifacts
 
 
-def _update(server: Server, run: Run, tags: Mapping[str, str]) -> bool:
+def _update(server: Server, run: Stored, tags: Mapping[str, str]) -> bool:
     """Bring a whole run's labels and description up to date; return whether there was something to
     do."""
     news: dict[str, str] = {}
@@ -339,31 +257,7 @@ def _update(server: Server, run: Run, tags: Mapping[str, str]) -> bool:
     return bool(news) or (convert.LABELS in run.tags and convert.LABELS not in tags)
 
 
-def _params(experiment: Experiment, files: Contents) -> Mapping[str, Any]:
-    """Return the params flat: from their files where the summary cut one."""
-    if not any(
-        isinstance(value, str) and len(value) > _CUT for value in experiment.params.values()
-    ):
-        return experiment.params
-    flat = result_files.params_of(
-        {
-            path: params.load(_file(files, path), path)
-            for path in result_files.paths(experiment.files, "params")
-        }
-    )
-    return {**flat, **late_values.params(experiment.extra.get("events", ()))}
-
-
-def _file(files: Contents, path: str) -> bytes:
-    if path not in files.blobs:
-        raise FormatError(
-            f"its '{message.one_line(path)}' is not in this clone; to get it: gitexp pull"
-            " --all-files"
-        )
-    return files.blobs[path]
-
-
-def _missing(server: Server, run: Run, points: Sequence[MetricPoint]) -> list[MetricPoint]:
+def _missing(server: Server, run: Stored, points: Sequence[MetricPoint]) -> list[MetricPoint]:
     """Return the points that a run does not have yet. Databases drop what comes twice, a store of
     files would keep it."""
     known = {

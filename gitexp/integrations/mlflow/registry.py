@@ -9,14 +9,14 @@ from mlflow import MlflowClient
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 
 from gitexp.integrations.mlflow import database, uris
-from gitexp.integrations.mlflow.tracking_store import errors
+from gitexp.integrations.mlflow.behind import errors
 from gitexp.repo import locks
 
 
 def open_registry(uri: str) -> Any:
     """Return the registry for ``gitexp:.``; MLflow asks for one even where none is used."""
     with errors():
-        path = uris.folder(uris.repository(uri)) / "registry.sqlite"
+        path = uris.repository(uri).make_state_dir("mlflow") / "registry.sqlite"
     with locks.Held(path.with_suffix(".lock")):  # kept for good, and brought up to date
         database.initialize(path)
     return Registry(uri, f"sqlite:///{path}")

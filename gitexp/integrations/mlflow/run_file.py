@@ -9,26 +9,21 @@ Several processes may add to it (forked workers, the server), so each change rea
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from gitexp.integrations.mlflow import uris
-from gitexp.integrations.mlflow.tables import read_json
 from gitexp.repo import files, locks
 
 
 def read(folder: Path) -> dict[str, Any]:
     """Return the face of an active run in ``folder``; empty where MLflow knows nothing of
     it."""
-    with suppress(OSError):
-        return read_json((folder / "artifacts" / uris.FACE).read_bytes())
-    return {}
+    return files.read_mapping(folder / "artifacts" / uris.FACE)
 
 
-def change(folder: Path, by: Callable[[dict[str, Any]], None]) -> None:
+def change(folder: Path, by: Callable[[dict[str, Any]], object]) -> None:
     """Have ``by`` change the face of a run that is going on."""
     target = folder / "artifacts" / uris.FACE
     with locks.Held(folder / "face.lock"):
@@ -41,7 +36,7 @@ def claim(folder: Path) -> bool:
     """Make a run MLflow's, and return whether it was nobody's before: only the first of several
     joins the run that goes on."""
     try:
-        os.close(os.open(folder / "mlflow", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        (folder / "mlflow").touch(exist_ok=False)
     except FileExistsError:
         return False
     return True

@@ -15,24 +15,26 @@ import os
 import sys
 import warnings
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gitexp.formats import mlflow_words as convert
-from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import MetricPoint
-from gitexp.integrations.mlflow import run_file, uris
-from gitexp.integrations.mlflow.tables import DELETED, read_json
+from gitexp.integrations.mlflow import run_file
+from gitexp.integrations.mlflow.tables import DELETED
 from gitexp.repo import Repo
-from gitexp.runs import active, deferred, exit_status, multirun, notebook, run, start
+from gitexp.runs import active, deferred, exit_status, multirun, notebook, start
 from gitexp.runs.details import Details
+from gitexp.runs.run import Run, join
 
 CHILD = "it is a child of another run"
 _BORN = os.getpid()
 
 
+@dataclass(eq=False)
 class Running:
     """An MLflow run that goes on.
 
@@ -43,13 +45,12 @@ class Running:
         parent: the run that it is a child of.
     """
 
-    def __init__(self, id: str, live: run.Run, ours: bool, parent: run.Run | None = None) -> None:
-        self.id = id
-        self.run = live
-        self.ours = ours
-        self.parent = parent
-        self.deleted = False
-        self.finished = False
+    id: str
+    run: Run
+    ours: bool
+    parent: Run | None = None
+    deleted: bool = False
+    finished: bool = False
 
     def log_points(self, points: Iterable[MetricPoint]) -> None:
         """Journal metric values."""
@@ -84,10 +85,39 @@ class Running:
         self.deleted = stage == DELETED
         self.change(lambda known: known.update({"stage": stage}))
 
-    def change(self, by: Any) -> None:
+    def change(self, by: Callable[[dict[str, Any]], object]) -> None:
         """Change the run's face."""
         if not self.run.silent:
             run_file.change(self.run.folder, by)
+
+    def end(self, status: str) -> None:
+        """End the run as MLflow says: at once where nobody waits for it, else at a quiet moment."""
+        self.finished = True
+        ours = convert.status(status) or "finished"
+        if not self.ours:
+            return
+        at_once = (
+            self.parent is not None
+            or os.getpid() != _BORN
+            or multiprocessing.parent_process() is not None
+        )
+        # MLflow's own word comes while the exception does
+        passing = exit_status.of(sys.exc_info()[1])[1]
+        error = None if ours == "finished" else passing or f"MLflow says {status}"
+        if not at_once and ours == "finished":
+            self.run.end_later(ours, error)
+            return
+        self.run.go_on()  # called finished before, and failed a moment later
+        experiment = self.run.end(ours, error)
+        if experiment is not None and self.parent is not None and not self.parent.ended:
+            self.parent.add_facts("children", [experiment.name, *self.run.children])
+
+    def go_on(self) -> None:
+        """Take a finished run up again that was not recorded yet."""
+        if self.ours and self.finished and self.run.go_on():
+            active.activate(self.run)
+        self.finished = False
+        self.change(lambda known: known.pop("end", None))
 
 
 class Runs:
@@ -96,8 +126,7 @@ class Runs:
 
     def __init__(self, repo: Repo) -> None:
         self.repo = repo
-        self._mine: dict[str, Running] = {}
-        self._joined: dict[str, Running] = {}
+        self._known: dict[str, Running] = {}
         here = weakref.ref(self)
         atexit.register(lambda: _end_all(here()))
         if hasattr(os, "register_at_fork"):
@@ -105,30 +134,32 @@ class Runs:
 
     def find(self, id: str) -> Running | None:
         """Return a run that this process began or joined, and that can still be logged into."""
-        found = self._mine.get(id) or self._joined.get(id)
+        found = self._known.get(id)
         return found if found is not None and not found.run.ended else None
 
     def join(self, id: str, folder: Path) -> Running | None:
         """Join a run that another process owns; None where it ended meanwhile."""
         with suppress(OSError):
-            self._joined[id] = Running(id, run.join(folder, self.repo), ours=False)
+            self._known[id] = Running(id, join(folder, self.repo), ours=False)
         return self.find(id)
 
-    def begin(
-        self, experiment: str, parent: str | None, known: Running | None = None
-    ) -> tuple[run.Run, bool, run.Run | None]:
-        """Begin a run, or join the one that goes on; returns it, whether its end is ours, and the
-        run that it is a child of."""
+    def begin(self, experiment: str, parent: str | None, known: Running | None = None) -> Running:
+        """Begin a run, or join the one that goes on; it gets its id when it is added.
+
+        Args:
+            parent: MLflow's id of the run that it is a child of.
+            known: that run, where it goes on.
+        """
         outer = active.active_run()
         if multirun.claim() or (outer and outer.folder.parents[1] != self.repo.state_dir):
             outer = None
         if outer is not None and run_file.claim(outer.folder):
-            return outer, False, None
+            return Running("", outer, ours=False)
         above = known.run if known else None
         if (
             above is None
             and outer is not None
-            and all(item.run is not outer or not item.ours for item in self._mine.values())
+            and all(item.run is not outer or not item.ours for item in self._known.values())
         ):
             above = outer
         unsaved = notebook.unsaved()
@@ -144,46 +175,22 @@ class Runs:
         run_file.claim(live.folder)
         if not child:
             active.activate(live)
-        return live, True, above
+        return Running("", live, ours=True, parent=above)
 
-    def add(self, running: Running) -> None:
-        """Know a run that was begun."""
-        self._mine[running.id] = running
+    def add(self, running: Running, facts: dict[str, Any], **more: Any) -> None:
+        """Know a run that was begun, by MLflow's id of it.
 
-    def end(self, running: Running, status: str) -> None:
-        """End a run as MLflow says: at once where nobody waits for it, else at a quiet moment."""
-        running.finished = True
-        ours = convert.status(status) or "finished"
-        if not running.ours:
-            return
-        at_once = (
-            running.parent is not None
-            or os.getpid() != _BORN
-            or multiprocessing.parent_process() is not None
-        )
-        # MLflow's own word comes while the exception does
-        passing = exit_status.of(sys.exc_info()[1])[1]
-        error = None if ours == "finished" else passing or f"MLflow says {status}"
-        if not at_once and ours == "finished":
-            running.run.end_later(ours, error)
-            return
-        running.run.go_on()  # called finished before, and failed a moment later
-        experiment = running.run.end(ours, error)
-        if experiment is not None and running.parent is not None and not running.parent.ended:
-            running.parent.add_facts("children", [experiment.name, *running.run.children])
+        Args:
+            facts: what its face says from now on: that id as ``run``, the ``experiment``, and more.
+            more: what else its experiment is to say of MLflow's.
+        """
+        running.id = facts["run"]
+        running.change(lambda known: known.update(facts))
+        said = {"run": running.id, "experiment": facts["experiment"], **more}
+        running.run.set_condition("mlflow", {key: value for key, value in said.items() if value})
+        self._known[running.id] = running
 
-    def go_on(self, id: str) -> bool:
-        """Take a finished run up again that was not recorded yet, and return whether that was
-        so."""
-        running = self.find(id)
-        if running is None:
-            return False
-        if running.ours and running.finished and running.run.go_on():
-            active.activate(running.run)
-        running.finished = False
-        return True
-
-    def _group(self, experiment: str, above: run.Run | None, parent: str | None) -> str | None:
+    def _group(self, experiment: str, above: Run | None, parent: str | None) -> str | None:
         if experiment != convert.DEFAULT:
             return experiment
         if above is None:
@@ -191,47 +198,14 @@ class Runs:
         return str(run_file.read(above.folder).get("name") or f"run-{above.id[:8]}")
 
 
-_known: dict[Path, Runs] = {}
+_of: dict[Path, Runs] = {}
 
 
 def of(repo: Repo) -> Runs:
     """Return this process's runs in a repository, however many stores there are."""
-    if repo.state_dir not in _known:
-        _known[repo.state_dir] = Runs(repo)
-    return _known[repo.state_dir]
-
-
-def take_up(runs: Runs, id: str, commit: str, name: str, experiment: str) -> Running:
-    """Begin a run that goes on where a recorded one ended: with its params and metrics, on the code
-    of now.
-
-    Raises:
-        GitexpError: the commit is not here, or no run can begin.
-    """
-    import io
-
-    from gitexp.formats import metrics, params
-    from gitexp.store import index
-
-    old = index.Index(runs.repo).select('tag."commit" = ?', [commit], everybody=True)[0]
-    live, ours, above = runs.begin(experiment, None)
-    running = Running(id, live, ours, above)
-    runs.add(running)
-    wanted = [
-        old.files.get("metrics", "metrics.csv"),
-        old.files.get("params", "params.yml"),
-        old.inside(uris.FACE),
-    ]
-    found = [
-        item.data if item else b""
-        for item in runs.repo.objects(f"{commit}:{path}" for path in wanted)
-    ]
-    with suppress(GitexpError):
-        live.log_points(metrics.read(io.BytesIO(found[0] or metrics.HEADER)))
-        live.log_params(params.load(found[1]))
-    running.change(lambda known: known.update({**read_json(found[2]), "run": id, "end": None}))
-    live.set_condition("mlflow", {"run": id, "follows": name})
-    return running
+    if repo.state_dir not in _of:
+        _of[repo.state_dir] = Runs(repo)
+    return _of[repo.state_dir]
 
 
 def _said(known: dict[str, Any], texts: dict[str, str], spelt: dict[str, str]) -> None:
@@ -253,7 +227,7 @@ def _value(text: str) -> Any:
 def _end_all(runs: Runs | None) -> None:
     """At Python's exit: end what is open, children first; how the process ends says how they
     did."""
-    for running in reversed(list(runs._mine.values()) if runs else []):
+    for running in reversed(list(runs._known.values()) if runs else []):
         if running.ours and not running.finished and not running.run.ended:
             status, error = exit_status.at_exit()
             running.finished = True
@@ -263,5 +237,5 @@ def _end_all(runs: Runs | None) -> None:
 def _in_child(runs: Runs | None) -> None:
     """In a forked child: what the parent began is the parent's to end."""
     if runs is not None:
-        for running in runs._mine.values():
+        for running in runs._known.values():
             running.ours = False

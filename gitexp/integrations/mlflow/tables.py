@@ -8,7 +8,6 @@ where a column is not there, its value is left out.
 from __future__ import annotations
 
 import hashlib
-import json
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping
@@ -19,6 +18,17 @@ from gitexp.formats.experiment import MetricPoint
 
 ACTIVE, DELETED = "active", "deleted"
 _LARGEST = 2**63 - 1
+_RUN = """
+    INSERT INTO runs(name, user_id, status, start_time, end_time, lifecycle_stage, deleted_time,
+        run_uuid, experiment_id, artifact_uri, source_type, source_name, entry_point_name,
+        source_version)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'UNKNOWN', '', '', '')
+    ON CONFLICT(run_uuid) DO UPDATE SET name = excluded.name, user_id = excluded.user_id,
+        status = excluded.status, start_time = excluded.start_time, end_time = excluded.end_time,
+        lifecycle_stage = excluded.lifecycle_stage,
+        deleted_time = CASE lifecycle_stage WHEN excluded.lifecycle_stage
+            THEN coalesce(deleted_time, excluded.deleted_time) ELSE excluded.deleted_time END
+"""
 _LATEST = """
     INSERT INTO latest_metrics(run_uuid, key, value, timestamp, step, is_nan)
     VALUES (?, ?, ?, ?, ?, ?)
@@ -40,6 +50,8 @@ _LINKED = {  # tables that hold more of a run: which rows are its own
     "logged_model_metrics": "run_id = :run",
 }
 
+_HERE = ("experiment_id", "artifact_location", "source_run_id")  # columns that mean one clone's own
+
 
 class Row(NamedTuple):
     """One run as MLflow's table has it; times in ms since the epoch."""
@@ -52,6 +64,20 @@ class Row(NamedTuple):
     end: int | None
     stage: str
     experiment: str
+
+    def told(self, said: Any) -> Row:
+        """Return the row as MLflow says it, as far as what it says has the right form: it comes
+        from anybody's remote."""
+        if not isinstance(said, dict):
+            return self
+        texts = ("name", "user", "experiment")
+        known = {key: said[key] for key in texts if isinstance(said.get(key), str) and said[key]}
+        for key in ("start", "end"):
+            if type(said.get(key)) is int and abs(said[key]) < 2**62:  # which a database holds
+                known[key] = said[key]
+        if said.get("stage") in (ACTIVE, DELETED):
+            known["stage"] = said["stage"]
+        return self._replace(**known)
 
 
 def experiment_id(name: str) -> int:
@@ -94,20 +120,8 @@ class Tables:
         at = known[0] if known else self.experiment(row.experiment)
         deleted = int(time.time() * 1000) if row.stage == DELETED else None
         facts = (row.name[:250], row.user[:256], row.status, row.start, row.end, row.stage)
-        if known:
-            self.db.execute(
-                "UPDATE runs SET name = ?, user_id = ?, status = ?, start_time = ?, end_time = ?,"
-                " lifecycle_stage = ?, deleted_time = CASE lifecycle_stage WHEN ? THEN"
-                " coalesce(deleted_time, ?) ELSE ? END WHERE run_uuid = ?",
-                [*facts, row.stage, deleted, deleted, row.id],
-            )
-            return int(at)
-        self.db.execute(
-            "INSERT INTO runs(name, user_id, status, start_time, end_time, lifecycle_stage,"
-            " deleted_time, run_uuid, experiment_id, artifact_uri, source_type, source_name,"
-            " entry_point_name, source_version) VALUES (?,?,?,?,?,?,?,?,?,?,'UNKNOWN','','','')",
-            [*facts, deleted, row.id, at, f"{self._root}/{at}/{row.id}/artifacts"],
-        )
+        place = f"{self._root}/{at}/{row.id}/artifacts"
+        self.db.execute(_RUN, [*facts, deleted, row.id, at, place])
         return int(at)
 
     def put_tags(self, run: str, tags: Mapping[str, str]) -> None:
@@ -132,11 +146,8 @@ class Tables:
             " (?, ?, ?, ?, ?, ?)",
             rows,
         )
-        latest: dict[str, tuple[Any, ...]] = {}
-        for row in rows:
-            best = latest.get(row[1])
-            if best is None or (row[4], row[3], row[2]) > (best[4], best[3], best[2]):
-                latest[row[1]] = row
+        # the last of each name is the one of the highest step, then time, then value
+        latest = {row[1]: row for row in sorted(rows, key=lambda row: (row[4], row[3], row[2]))}
         self.db.executemany(_LATEST, latest.values())
 
     def put_latest(self, run: str, points: Iterable[MetricPoint]) -> None:
@@ -145,13 +156,9 @@ class Tables:
 
     def has_metric(self, run: str, point: MetricPoint) -> bool:
         """Whether a run has this very value."""
-        row = (run, point.name, point.timestamp, point.step, *convert.metric_row(point.value))
-        condition = (
-            "run_uuid = ? AND key = ? AND timestamp = ? AND step = ? AND value = ? AND is_nan = ?"
-        )
-        return (
-            self.db.execute(f"SELECT 1 FROM metrics WHERE {condition}", row).fetchone() is not None
-        )
+        same = "(run_uuid, key, value, timestamp, step, is_nan) = (?, ?, ?, ?, ?, ?)"
+        found = self.db.execute(f"SELECT 1 FROM metrics WHERE {same}", _metric_row(run, point))
+        return found.fetchone() is not None
 
     def put_linked(self, run: str, experiment: int, linked: Mapping[str, Any]) -> None:
         """Add what ``linked`` returned of a run, perhaps in another clone; what is no such thing is
@@ -174,20 +181,14 @@ class Tables:
         """Return the datasets, inputs and models of a run, as rows by their tables."""
         found = {}
         for table, condition in _LINKED.items():
-            columns = [
-                name
-                for name in self._columns_of(table)
-                if name not in ("experiment_id", "artifact_location", "source_run_id")
+            rows = self.db.execute(f"SELECT * FROM {table} WHERE {condition}", {"run": run})
+            columns = enumerate(item[0] for item in rows.description)
+            kept = [(at, name) for at, name in columns if name not in _HERE]
+            found[table] = [
+                {name: row[at] for at, name in kept if row[at] is not None}
+                for row in rows.fetchall()
             ]
-            rows = self.db.execute(
-                f"SELECT {', '.join(columns)} FROM {table} WHERE {condition}", {"run": run}
-            ).fetchall()
-            if rows:
-                found[table] = [
-                    {key: value for key, value in zip(columns, row) if value is not None}
-                    for row in rows
-                ]
-        return found
+        return {table: rows for table, rows in found.items() if rows}
 
     def empty(self, run: str) -> None:
         """Remove what belongs to a run, but not its own row, so that traces and the like keep their
@@ -250,12 +251,3 @@ def _belongs(table: str, row: Mapping[str, Any], run: str, models: set[str]) -> 
     if table in ("logged_model_params", "logged_model_tags"):
         return row.get("model_id") in models
     return table != "logged_model_metrics" or row.get("run_id") == run
-
-
-def read_json(data: bytes) -> dict[str, Any]:
-    """Read a JSON mapping; an empty one where it is none."""
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

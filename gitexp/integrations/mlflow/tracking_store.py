@@ -9,44 +9,30 @@ read, the database catches up with git.
 from __future__ import annotations
 
 import os
-import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy
 from mlflow.entities import Metric, RunInfo, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, INVALID_STATE
+from mlflow.protos.databricks_pb2 import INVALID_STATE
 from mlflow.utils.validation import _validate_metric
 
 from gitexp.formats import mlflow_words as convert
 from gitexp.formats import params as flat
-from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import MetricPoint
-from gitexp.integrations.mlflow import (
-    artifacts,
-    database,
-    edits,
-    run_file,
-    runs,
-    scratch_store,
-    uris,
-)
+from gitexp.integrations.mlflow import database, extended, run_file, uris
+from gitexp.integrations.mlflow.behind import Behind, errors
 from gitexp.integrations.mlflow.extended import ExtendedStore, around, points, take_in
-from gitexp.integrations.mlflow.sync import Follower
 from gitexp.integrations.mlflow.tables import ACTIVE, DELETED, Tables, experiment_id
 from gitexp.repo import Repo
 from gitexp.runs import deferred, journal
-from gitexp.store import notes
 
 SERVER = "_MLFLOW_SERVER_FILE_STORE"  # MLflow sets it in its server's processes
-_AUTOLOGGED, _MODELS, _PARENT = (
-    "mlflow.autologging",
-    "mlflow.log-model.history",
-    "mlflow.parentRunId",
-)
+_AUTOLOGGED, _PARENT = "mlflow.autologging", "mlflow.parentRunId"
+_MODELS = "mlflow.log-model.history"
 
 
 def open_store(uri: str) -> Any:
@@ -57,7 +43,7 @@ def open_store(uri: str) -> Any:
     """
     with errors():
         repo = uris.repository(uri)
-        return scratch_store.open_apart(repo) if scratch_store.is_apart(repo) else GitStore(repo)
+        return extended.open_apart(repo) if extended.is_apart(repo) else GitStore(repo)
 
 
 class GitStore(ExtendedStore):
@@ -67,11 +53,9 @@ class GitStore(ExtendedStore):
 
     def __init__(self, repo: Repo) -> None:
         self.repo = repo
-        self._inside = threading.local()
-        self._runs = runs.of(repo)
-        self._follower = Follower(repo)
+        self._behind = Behind(repo)
         with database.quiet():
-            super().__init__(f"sqlite:///{self._follower.path}", uris.root_uri(repo))
+            super().__init__(f"sqlite:///{self._behind.path}", self._behind.root)
         self._session = self.ManagedSessionMaker
         self.ManagedSessionMaker = self._caught_up
         if hasattr(os, "register_at_fork"):
@@ -88,25 +72,14 @@ class GitStore(ExtendedStore):
     @contextmanager
     def _caught_up(self, read_only: bool = True) -> Iterator[Any]:
         """MLflow's session; the outermost one begins with what git and the journals say now."""
-        depth = getattr(self._inside, "depth", 0)
-        self._catch_up()
-        self._inside.depth = depth + 1
-        try:
-            with self._session(read_only=read_only) as session:
-                yield session
-        finally:
-            self._inside.depth = depth
-
-    def _catch_up(self) -> None:
-        if getattr(self._inside, "depth", 0) == 0:
-            with errors():
-                self._follower.catch_up()
+        with self._behind.looking(), self._session(read_only=read_only) as session:
+            yield session
 
     def take_in(self, runs: list[str]) -> None:
         """Bring the database up to date, and all metric values of runs into it."""
-        self._catch_up()
+        self._behind.catch_up()
         with errors():
-            take_in(self.repo, self._follower.path, runs)
+            take_in(self.repo, self._behind.path, runs)
 
     # -- experiments and runs ----------------------------------------------------------------------
 
@@ -115,7 +88,7 @@ class GitStore(ExtendedStore):
     ) -> str:
         made = super().create_experiment(name, artifact_location, tags)
         wanted = experiment_id(name)
-        with database.writing(self._follower.path) as db:
+        with database.writing(self._behind.path) as db:
             # deleted, and its name given again
             if db.execute("SELECT 1 FROM experiments WHERE experiment_id = ?", [wanted]).fetchone():
                 return str(made)
@@ -148,35 +121,32 @@ class GitStore(ExtendedStore):
         if head := given.pop(convert.COMMIT, None):
             given["gitexp.parent"] = head
         # perhaps another process's
-        parent = self._behind(given[_PARENT])[0] if _PARENT in given else None
+        parent = self._behind.of(given[_PARENT])[0] if _PARENT in given else None
         with errors():
-            live, ours, above = self._runs.begin(experiment.name, given.get(_PARENT), parent)
-        if above and (known := run_file.read(above.folder).get("run")):
+            running = self._behind.runs.begin(experiment.name, given.get(_PARENT), parent)
+        if running.parent and (known := run_file.read(running.parent.folder).get("run")):
             given.setdefault(_PARENT, known)
         try:
             pairs = [RunTag(*item) for item in given.items()]
             made = super().create_run(experiment_id, user_id, start_time, pairs, run_name)
         except BaseException:
-            if ours:
-                live.discard()
+            if running.ours:
+                running.run.discard()
             raise
-        running = runs.Running(made.info.run_id, live, ours, above)
+        live = running.run
         facts = {
-            "run": running.id,
+            "run": made.info.run_id,
             "experiment": experiment.name,
             "name": made.info.run_name,
             "user": user_id,
             "start": start_time,
-            "given": [] if ours else [*flat.flatten(journal.logged_params(live.folder))],
+            "given": [] if running.ours else [*flat.flatten(journal.logged_params(live.folder))],
             "tags": dict(made.data.tags),
         }
-        running.change(lambda known: known.update(facts))
-        extra = {"run": running.id, "experiment": experiment.name, "parent": given.get(_PARENT)}
-        live.set_condition("mlflow", {key: value for key, value in extra.items() if value})
+        self._behind.runs.add(running, facts, parent=given.get(_PARENT))
         if given.get(convert.NOTE):
             live.set_note(given[convert.NOTE])
-        self._runs.add(running)
-        self._link(running, {uris.RUN_FILES: made.info.artifact_uri})
+        self._behind.link(running, {uris.RUN_FILES: made.info.artifact_uri})
         return made
 
     def update_run_info(
@@ -184,34 +154,37 @@ class GitStore(ExtendedStore):
     ) -> RunInfo:
         """Follow a change of status: a terminal one ends the run, RUNNING takes a recorded one up
         again."""
-        running, commit = self._behind(run_id)
+        running, commit = self._behind.of(run_id)
         name = RunStatus.to_string(run_status) if run_status is not None else ""
         if name == "RUNNING" and running:
-            self._runs.go_on(run_id)
-            running.change(lambda known: known.pop("end", None))
+            running.go_on()
         elif name == "RUNNING" and commit and not os.environ.get(SERVER):
+            found = self.get_run(run_id)
+            at = self.get_experiment(found.info.experiment_id).name
             with errors():
-                running = self._take_up(run_id, commit)
+                running = self._behind.take_up(run_id, commit, found, at)
         elif commit:
             # it has its status for good: an atexit handler may call FINISHED what an exception
             # ended
             run_status = end_time = None
         info: RunInfo = super().update_run_info(run_id, run_status, end_time, run_name)
         if run_name:
-            self._tagged(run_id, {convert.NAME: run_name})
+            self._behind.tag(run_id, {convert.NAME: run_name})
         if running and run_status is not None and RunStatus.is_terminated(run_status):
-            running.change(lambda known: known.update({"end": end_time, **self._linked(run_id)}))
-            self._runs.end(running, name)
+            running.change(
+                lambda known: known.update({"end": end_time, **self._behind.linked(run_id)})
+            )
+            running.end(name)
         return info
 
     def get_run(self, run_id: str) -> Any:
         found = super().get_run(run_id)
-        running = self._runs.find(run_id)
+        running = self._behind.runs.find(run_id)
         if running and running.finished and running.ours and _AUTOLOGGED not in found.data.tags:
             # whoever looks at a finished run wants its commit; autologging looks before it scores
             deferred.settle(running.run.id)
             found = super().get_run(run_id)
-        self._fill(run_id, uris.RUN_FILES, found.info.artifact_uri)
+        self._behind.fill(run_id, uris.RUN_FILES, found.info.artifact_uri)
         return found
 
     # -- what is logged ----------------------------------------------------------------------------
@@ -226,7 +199,7 @@ class GitStore(ExtendedStore):
         if (
             params
             or tags
-            or self._runs.find(run_id) is None
+            or self._behind.runs.find(run_id) is None
             or len(metrics) > convert.METRICS_AT_ONCE
             or any(metric.model_id is not None for metric in metrics)
         ):
@@ -237,7 +210,7 @@ class GitStore(ExtendedStore):
     def _log_metrics(self, run_id: str, metrics: Any, batch: bool = False) -> None:
         _validate(metrics, batch or len(metrics) > 1)
         said = points(dict.fromkeys(metrics))
-        running, commit = self._behind(run_id)
+        running, commit = self._behind.of(run_id)
         if any(metric.model_id is not None for metric in metrics):
             said = self._unsaid(run_id, said)
         if running and not running.deleted:
@@ -246,180 +219,64 @@ class GitStore(ExtendedStore):
         with self.ManagedSessionMaker() as session:
             self._check_run_is_active(self._get_run(run_uuid=run_id, session=session))
         if commit and said:
-            with errors():
-                edits.add_late_metrics(self.repo, commit, said)
-            with database.writing(self._follower.path) as db:
-                Tables(db, self.artifact_root_uri).put_metrics(run_id, said)
+            self._behind.log_late(run_id, commit, said)
 
     def _unsaid(self, run_id: str, said: list[MetricPoint]) -> list[MetricPoint]:
         """Return the points that the run has not yet: ``log_model`` says the run's metrics once
         more, as the model's."""
         self.take_in([run_id])
-        with database.reading(self._follower.path) as db:
+        with database.reading(self._behind.path) as db:
             tables = Tables(db, self.artifact_root_uri)
             return [point for point in said if not tables.has_metric(run_id, point)]
 
     def _params_logged(self, run_id: str, texts: dict[str, str]) -> None:
-        self._tell(run_id, lambda run: run.log_params(texts), lambda _: [edits.of_params(texts)])
+        self._behind.log_params(run_id, texts)
 
     def set_tag(self, run_id: str, tag: Any) -> None:
         super().set_tag(run_id, tag)
         if tag.key != convert.NAME:  # update_run_info was called for it
-            self._tagged(run_id, {tag.key: tag.value})
+            self._behind.tag(run_id, {tag.key: tag.value})
 
     def _set_tags(self, run_id: str, tags: Any) -> None:
         super()._set_tags(run_id, tags)
-        self._tagged(run_id, {tag.key: tag.value for tag in tags if tag.key != convert.NAME})
+        self._behind.tag(run_id, {tag.key: tag.value for tag in tags if tag.key != convert.NAME})
 
     def delete_tag(self, run_id: str, key: str) -> None:
         super().delete_tag(run_id, key)
-        self._tagged(run_id, {key: None})
+        self._behind.tag(run_id, {key: None})
 
     def record_logged_model(self, run_id: str, mlflow_model: Any) -> None:
         super().record_logged_model(run_id, mlflow_model)
-        self._tagged(run_id, {_MODELS: super().get_run(run_id).data.tags.get(_MODELS)})
+        self._behind.tag(run_id, {_MODELS: super().get_run(run_id).data.tags.get(_MODELS)})
 
     def _log_model_metrics(self, run_id: str, metrics: Any, *args: Any, **kwargs: Any) -> None:
         super()._log_model_metrics(run_id, metrics, *args, **kwargs)
         if any(metric.model_id is not None for metric in metrics):
-            self._more(run_id)
+            self._behind.keep_linked(run_id)
 
     def create_logged_model(self, experiment_id: str, *args: Any, **kwargs: Any) -> Any:
         model = super().create_logged_model(experiment_id, *args, **kwargs)
-        self._more(model.source_run_id)
-        if model.source_run_id and (running := self._behind(model.source_run_id)[0]):
-            self._link(running, {_files_of(model.model_id): model.artifact_location})
+        self._behind.keep_linked(model.source_run_id)
+        if model.source_run_id and (running := self._behind.of(model.source_run_id)[0]):
+            self._behind.link(running, {uris.model_files(model.model_id): model.artifact_location})
         return model
 
     def get_logged_model(self, model_id: str, *args: Any, **kwargs: Any) -> Any:
         model = super().get_logged_model(model_id, *args, **kwargs)
         if model.source_run_id:
-            self._fill(model.source_run_id, _files_of(model_id), model.artifact_location)
+            self._behind.fill(
+                model.source_run_id, uris.model_files(model_id), model.artifact_location
+            )
         return model
 
-    # -- behind it ---------------------------------------------------------------------------------
-
-    def _behind(self, run_id: str) -> tuple[runs.Running | None, str | None]:
-        """Return the run that goes on behind MLflow's, joined where another process owns it, or the
-        commit of a recorded one."""
-        if running := self._runs.find(run_id):
-            return running, None
-        folder, commit = self._row(run_id)
-        if not folder:
-            return None, commit
-        path = self.repo.state_dir / "runs" / folder
-        return self._runs.join(run_id, path) if (path / "run.json").exists() else None, None
-
-    def _row(self, run_id: str) -> Any:
-        self._catch_up()
-        with database.reading(self._follower.path) as db:
-            asked = 'SELECT folder, "commit" FROM gitexp_run WHERE run_uuid = ?'
-            return db.execute(asked, [run_id]).fetchone() or (None, None)
-
-    def _link(self, running: runs.Running, addresses: dict[str, str]) -> None:
-        """Have the run's files lie where MLflow's addresses say, where these are ours."""
-        for tree, address in addresses.items():
-            if address.startswith(f"{self.artifact_root_uri}/") and not running.run.silent:
-                artifacts.link(running.run.folder, tree, address)
-
-    def _fill(self, run_id: str, tree: str, address: str) -> None:
-        """See to it that an address of ours has the files of its run, or model."""
-        if self._runs.find(run_id) or not address.startswith(f"{self.artifact_root_uri}/"):
-            return
-        folder, commit = self._row(run_id)
-        with errors():
-            if folder:
-                artifacts.show(self.repo.state_dir / "runs" / folder, tree, address)
-            elif commit:
-                artifacts.fill(self.repo, commit, tree, address)
-
-    def _take_up(self, run_id: str, commit: str) -> runs.Running:
-        edits.settle(self.repo, commit)
-        found = self.get_run(run_id)
-        experiment = self.get_experiment(found.info.experiment_id).name
-        running = runs.take_up(
-            self._runs, run_id, commit, found.data.tags.get("gitexp.name", ""), experiment
-        )
-        facts = {
-            "run": run_id,
-            "experiment": experiment,
-            "name": found.info.run_name,
-            "user": found.info.user_id,
-            "tags": dict(found.data.tags),
-            **self._linked(run_id),
-        }
-        running.change(lambda known: known.update(facts))
-        with database.reading(self._follower.path) as db:
-            asked = "SELECT model_id, artifact_location FROM logged_models WHERE source_run_id = ?"
-            models = {_files_of(model): place for model, place in db.execute(asked, [run_id])}
-        for tree, address in models.items():
-            artifacts.fill(self.repo, commit, tree, address)
-        self._link(running, {uris.RUN_FILES: found.info.artifact_uri, **models})
-        return running
-
-    def _tell(
-        self,
-        run_id: str,
-        live: Callable[[runs.Running], object],
-        events: Callable[[str], list[dict[str, Any]]],
-    ) -> None:
-        """Tell the run that goes on, or note events with the experiment that was recorded."""
-        running, commit = self._behind(run_id)
-        if running:
-            live(running)
-        elif commit:
-            with errors():
-                edits.settle(self.repo, commit)  # since the run is read again from its notes
-                notes.add(self.repo, [commit], events(commit))
-
-    def _tagged(self, run_id: str, tags: dict[str, str | None]) -> None:
-        """Note tags in the run's face, or with the experiment."""
-        if tags:
-            self._tell(
-                run_id,
-                lambda run: run.set_tags(tags),
-                lambda commit: edits.of_tags(tags, edits.labels(self.repo, commit)),
-            )
-
-    def _staged(self, stage: str, run_id: str) -> None:
-        self._tell(
-            run_id, lambda run: run.set_stage(stage), lambda _: [{"mlflow": {"stage": stage}}]
-        )
-
-    def _all_staged(self, stage: str, experiment_id: str) -> None:
-        with database.reading(self._follower.path) as db:
-            rows = db.execute(
-                'SELECT run_uuid, folder, "commit" FROM gitexp_run JOIN runs USING (run_uuid)'
-                " WHERE experiment_id = ?",
-                [experiment_id],
-            ).fetchall()
-        for run, folder, _ in rows:
-            if folder:
-                self._staged(stage, run)
-        with errors():
-            commits = [commit for _, folder, commit in rows if not folder]
-            notes.add(self.repo, commits, [{"mlflow": {"stage": stage}}])
-
-    def _more(self, run_id: str | None) -> None:
-        """Keep the datasets and models of a run in its face, or with the experiment."""
-        linked = self._linked(run_id) if run_id else {}
-        if run_id and linked:
-            self._tell(
-                run_id,
-                lambda run: run.change(lambda known: known.update(linked)),
-                lambda _: [{"mlflow": linked}],
-            )
-
     def _more_of(self, model_id: str) -> None:
-        self._more(super().get_logged_model(model_id, allow_deleted=True).source_run_id)
-
-    def _linked(self, run_id: str) -> dict[str, Any]:
-        with database.reading(self._follower.path) as db:
-            found = Tables(db, self.artifact_root_uri).linked(run_id)
-        return {"tables": found} if found else {}
+        model = super().get_logged_model(model_id, allow_deleted=True)
+        self._behind.keep_linked(model.source_run_id)
 
 
-around(GitStore, ["log_inputs", "log_outputs"], after=GitStore._more)
+around(
+    GitStore, ["log_inputs", "log_outputs"], after=lambda store, run: store._behind.keep_linked(run)
+)
 around(
     GitStore,
     [
@@ -431,14 +288,14 @@ around(
     ],
     after=GitStore._more_of,
 )
-around(GitStore, ["delete_run"], after=lambda store, run: store._staged(DELETED, run))
-around(GitStore, ["restore_run"], after=lambda store, run: store._staged(ACTIVE, run))
-around(GitStore, ["delete_experiment"], after=lambda store, at: store._all_staged(DELETED, at))
-around(GitStore, ["restore_experiment"], after=lambda store, at: store._all_staged(ACTIVE, at))
-
-
-def _files_of(model: str) -> str:
-    return f"{uris.MODEL_FILES}/{model}"
+around(GitStore, ["delete_run"], after=lambda store, run: store._behind.stage(DELETED, run))
+around(GitStore, ["restore_run"], after=lambda store, run: store._behind.stage(ACTIVE, run))
+around(
+    GitStore, ["delete_experiment"], after=lambda store, at: store._behind.stage_all(DELETED, at)
+)
+around(
+    GitStore, ["restore_experiment"], after=lambda store, at: store._behind.stage_all(ACTIVE, at)
+)
 
 
 def _validate(metrics: Any, batch: bool) -> None:
@@ -449,15 +306,6 @@ def _validate(metrics: Any, batch: bool) -> None:
             raise MlflowException(f"the step {metric.step} is larger than SQLite can hold")
         path = f"metrics[{at}]" if batch else ""
         _validate_metric(metric.key, metric.value, metric.timestamp, metric.step, path=path)
-
-
-@contextmanager
-def errors() -> Iterator[None]:
-    """Hand gitexp's errors on as MLflow's, which its callers know how to show."""
-    try:
-        yield
-    except GitexpError as error:
-        raise MlflowException(str(error), INVALID_PARAMETER_VALUE) from error
 
 
 def _fast(connection: Any, _record: Any) -> None:

@@ -58,14 +58,8 @@ def served(repo: Repo, port: int | None = None) -> Iterator[tuple[str, subproces
                 " 'graphene>=3' dagshub"
             )
     address = f"http://127.0.0.1:{port}"
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--backend-store-uri",
-        f"gitexp:{quote(repo.root.as_posix())}",
-    ]
+    store = f"gitexp:{quote(repo.root.as_posix())}"
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     folder = repo.make_state_dir("mlflow")
     with _signals_interrupt():

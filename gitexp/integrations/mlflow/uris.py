@@ -12,7 +12,6 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import unquote
 
 from gitexp.formats.errors import RepositoryError
@@ -20,7 +19,6 @@ from gitexp.repo import Repo
 from gitexp.store.connectivity import is_partial
 
 RUN_FILES = ".gitexp/artifacts"  # in the tree
-MODEL_FILES = ".gitexp/models"
 FACE = ".gitexp/mlflow.json"
 
 
@@ -47,6 +45,11 @@ def repository(uri: str) -> Repo:
     return repo
 
 
+def model_files(model: str) -> str:
+    """Return where the files of a model lie in the tree, by its id."""
+    return f".gitexp/models/{model}"
+
+
 @contextmanager
 def lenient(repo: Repo) -> Iterator[Repo]:
     """Yield a repository to read objects from, in which what a partial clone lacks is missing
@@ -56,16 +59,6 @@ def lenient(repo: Repo) -> Iterator[Repo]:
             yield beside
     else:
         yield repo
-
-
-def folder(repo: Repo) -> Path:
-    """Return ``.git/gitexp/mlflow``, made."""
-    return repo.make_state_dir("mlflow")
-
-
-def database(repo: Repo) -> Path:
-    """Return the file of the tracking database."""
-    return repo.state_dir / "mlflow" / "tracking.sqlite"
 
 
 def root_uri(repo: Repo) -> str:

@@ -246,16 +246,28 @@ def watch_hydra(module: Any) -> None:
         task: Any = kwargs.pop("task_function") if "task_function" in kwargs else args[0]
 
         def noted(config: Any) -> Any:
-            quietly(tell, config)
-            return task(config)
+            folder = quietly(tell, config)
+            try:
+                result = task(config)
+            except Exception as error:
+                quietly(end, folder, f"{type(error).__name__}: {error}")
+                raise
+            quietly(end, folder, "")
+            return result
 
         return run_job(noted, *args[1:], **kwargs)
 
-    def tell(config: Any) -> None:
+    def tell(config: Any) -> str:
         job = sys.modules["hydra.core.hydra_config"].HydraConfig.get()
         several = getattr(job.mode, "name", "") == "MULTIRUN"
         values = sys.modules["omegaconf"].OmegaConf.to_container(config, resolve=False)
-        note("hydra", values, (), job.runtime.output_dir if several else "")
+        folder = str(job.runtime.output_dir) if several else ""
+        note("hydra", values, (), folder)
+        return folder
+
+    def end(folder: str, error: str) -> None:
+        if folder:
+            note("end", {"error": error}, (), folder)
 
     module.run_job = run
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 import os
 import random
 import re
+import shlex
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gitexp.formats.errors import GitError
@@ -23,7 +24,6 @@ from gitexp.store import clone, gathering, notes
 from gitexp.store.gathering import HEADS, SEEN, Carried
 from gitexp.store.ref_scan import REMOTES, TAGS
 from gitexp.store.remote import transport
-from gitexp.store.remote.pushed import Refs
 from gitexp.store.remote.transport import Remote, Update
 
 _TRIES = 60
@@ -40,66 +40,47 @@ _COLLATERAL = (
 
 
 @dataclass
-class Load:
-    """What a remote lacks.
+class Outgoing:
+    """One push, which may take several exchanges: what the remote lacks, and what went.
 
     Attributes:
         experiments: those that no gathering branch and no tag there holds, oldest first.
         tags: ``{hash of a tag object: name here}``, those that should get a tag there.
         taken: ``{name of a tag there: hash}``, as far as this clone knows.
-        notes: the tip of the notes, None where the remote has them.
-        refs: the refs of this clone when that was found out.
-    """
-
-    experiments: list[Carried] = field(default_factory=list)
-    tags: dict[str, str] = field(default_factory=dict)
-    taken: dict[str, str] = field(default_factory=dict)
-    notes: str | None = None
-    refs: Refs | None = None
-
-    def __bool__(self) -> bool:
-        return bool(self.experiments or self.tags or self.notes)
-
-
-class Outgoing:
-    """One push, which may take several exchanges.
-
-    Attributes:
+        noted: the tip of the notes, None where the remote has them.
+        wanted: the owner's name from the settings.
+        moving: the full name of the branch that may go, None for none.
         owner: what this clone is called on the remote.
         names: ``{hash of a tag object: name there}`` of the tags that went.
         gathered: the experiments that went.
         branch: the branch that went along, None where none did.
         kept_back: why the branch did not go although it should have.
         notes: whether the notes went.
+        notes_problem: why they did not go although they should have.
     """
 
-    def __init__(
-        self,
-        repo: Repo,
-        remote: Remote,
-        load: Load,
-        *,
-        wanted: str | None,
-        branch: str | None,
-        dry_run: bool = False,
-        verify: bool = True,
-        progress: Progress | None = None,
-    ) -> None:
-        self.repo, self.remote, self.load = repo, remote, load
-        self.dry_run, self.verify, self.progress = dry_run, verify, progress
-        self.owner = ""
-        self.names: dict[str, str] = {}
-        self.gathered: list[Carried] = []
-        self.branch: str | None = None
-        self.kept_back: str | None = None
-        self.notes = False
-        self.notes_problem: str | None = None
-        self._locks: Counter[str] = Counter()  # lock files there: in how many tries each was met
-        self._wanted = wanted
-        self._branch = branch
-        self._owners_taken: set[str] = set()
-        self._there: str | None = None  # our branch's tip there, not noted here yet
-        self._tries: dict[str, int] = {}  # hash of a tag object: how many of its names were taken
+    repo: Repo
+    remote: Remote
+    experiments: list[Carried]
+    tags: dict[str, str]
+    taken: Mapping[str, str]
+    noted: str | None
+    wanted: str | None
+    moving: str | None
+    dry_run: bool
+    verify: bool
+    progress: Progress | None
+    owner: str = ""
+    names: dict[str, str] = field(default_factory=dict)
+    gathered: list[Carried] = field(default_factory=list)
+    branch: str | None = None
+    kept_back: str | None = None
+    notes: bool = False
+    notes_problem: str | None = None
+    _locks: Counter[str] = field(default_factory=Counter)  # there: in how many tries each was met
+    _owners_taken: set[str] = field(default_factory=set)
+    _there: str | None = None  # our branch's tip there, not noted here yet
+    _tries: dict[str, int] = field(default_factory=dict)  # of a tag's names how many were taken
 
     def send(self) -> None:
         """Push until all is there.
@@ -108,27 +89,27 @@ class Outgoing:
             GitError: the remote cannot be reached or refuses. Nothing was changed here.
         """
         for attempt in range(_TRIES):
-            if not self.load:
+            if not self._lacking:
                 break
             sent = self._prepared()
             updates, said = transport.push(
-                self.repo,
-                self.remote,
-                list(sent),
-                dry_run=self.dry_run,
-                verify=self.verify,
-                progress=self.progress,
-            )
+                self.repo, self.remote, [*sent],
+                dry_run=self.dry_run, verify=self.verify, progress=self.progress,
+            )  # fmt: skip
             refused = [item for item in updates if item.flag == "!"]
             if not refused:
                 self._done(sent)
             elif self._learn(refused, said):
                 time.sleep(random.uniform(0, _PAUSE * min(attempt + 1, 20)))
-        if self.load:
+        if self._lacking:
             raise GitError(
                 f"{self.remote.name} changed {_TRIES} times while this was going on; try again"
             )
         self._done({})
+
+    @property
+    def _lacking(self) -> bool:
+        return bool(self.experiments or self.tags or self.noted)
 
     @property
     def _mine(self) -> str:
@@ -143,23 +124,23 @@ class Outgoing:
     def _prepared(self) -> dict[str, tuple[str, str]]:
         """Return ``{refspec: (what is sent, where it goes)}``, the gathering branch first."""
         me, self.owner = clone.ensure(
-            self.repo, self.remote.name, self._wanted, self._owners_taken, keep=not self.dry_run
+            self.repo, self.remote.name, self.wanted, self._owners_taken, keep=not self.dry_run
         )
         going: list[tuple[str, str]] = []
         ahead = self._ahead()
-        if self.load.experiments:
+        if self.experiments:
             held = [
-                item._replace(held=item.commit in ahead and item.tag in self.load.tags)
-                for item in self.load.experiments
+                item._replace(held=item.commit in ahead and item.tag in self.tags)
+                for item in self.experiments
             ]
             tip = gathering.extend(self.repo, self._there or self.repo.tip(self._mine), me.id, held)
             going.append((tip, f"{HEADS}{self.owner}"))
-        if ahead and self._branch and self.remote.branch:
-            going.append((self._branch, self.remote.branch))
-        if self.load.notes:
-            going.append((self.load.notes, notes.REF))
+        if ahead and self.moving and self.remote.branch:
+            going.append((self.moving, self.remote.branch))
+        if self.noted:
+            going.append((self.noted, notes.REF))
         size = 0
-        for tag, name in self.load.tags.items():
+        for tag, name in self.tags.items():
             going.append((tag, f"{TAGS}{self._name_there(tag, name)}"))
             size += len(tag) + len(going[-1][1]) + 2
             if size > _ARGUMENTS:
@@ -169,14 +150,14 @@ class Outgoing:
     def _ahead(self) -> set[str]:
         """Return the commits that the branch would bring to the remote, if one of them is an
         experiment on its way."""
-        if not self._branch or not self.load.experiments:
+        if not self.moving or not self.experiments:
             return set()
         seen = f"refs/remotes/{self.remote.name}/{(self.remote.branch or '')[11:]}"
-        if self.repo.tip(self._branch) == self.repo.tip(seen):
+        if self.repo.tip(self.moving) == self.repo.tip(seen):
             return set()
         theirs = f"--remotes={self.remote.name}"
-        ahead = {*self.repo.line("rev-list", self._branch, "--not", theirs, ok=(0, 128)).split()}
-        return ahead if any(item.commit in ahead for item in self.load.experiments) else set()
+        ahead = {*self.repo.line("rev-list", self.moving, "--not", theirs, ok=(0, 128)).split()}
+        return ahead if any(item.commit in ahead for item in self.experiments) else set()
 
     def _name_there(self, tag: str, name: str) -> str:
         """Return the first name for a tag that is not known to be another's: ``exp-7``,
@@ -185,7 +166,7 @@ class Outgoing:
             at = self._tries.get(tag, 0)
             owner = self.owner if at == 1 else f"{self.owner}-{at}"
             there = f"{owner}/{name}" if at else name
-            if self.load.taken.get(there, tag) == tag:
+            if self.taken.get(there, tag) == tag:
                 return there
             self._tries[tag] = at + 1
 
@@ -198,32 +179,31 @@ class Outgoing:
         for source, target in sent.values():
             if target.startswith(HEADS):
                 self._there = source
-                self.gathered += self.load.experiments
-                self.load.experiments = []
+                self.gathered += self.experiments
+                self.experiments = []
             elif target == notes.REF:
-                seen.append(f"update {notes.SEEN}{self.remote.name}/gitexp {source}")
-                self.notes, self.load.notes = True, None
-            elif source in self.load.tags:
+                seen.append(f"update {notes.of_remote(self.remote.name)} {source}")
+                self.notes, self.noted = True, None
+            elif source in self.tags:
                 name = target.removeprefix(TAGS)
                 seen.append(f"update {REMOTES}{self.remote.name}/{name} {source}")
                 self.names[source] = name
-                del self.load.tags[source]
+                del self.tags[source]
             else:
                 self.branch = source.removeprefix("refs/heads/")
-        if self._there and not self.load.tags:  # once it is noted, nobody sends these
+        if self._there and not self.tags:  # once it is noted, nobody sends these
             seen.append(f"update {self._mine} {self._there}")
             self._there = None
         if self.dry_run or not seen:
             return
+        why = f"gitexp: push to {self.remote.name}"
         try:
-            self.repo.update_refs(seen, f"gitexp: push to {self.remote.name}")
+            self.repo.update_refs(seen, why)
         # a tag that vanished from the remote is in the way of a folder; the branch says all that
         # matters
         except GitError:
-            self.repo.update_refs(
-                [line for line in seen if SEEN in line or notes.SEEN in line],
-                f"gitexp: push to {self.remote.name}",
-            )
+            seen = [line for line in seen if SEEN in line or notes.SEEN in line]
+            self.repo.update_refs(seen, why)
 
     def _learn(self, refused: Sequence[Update], said: str) -> bool:
         """Change what the next try sends; whether it should wait a little, since somebody else was
@@ -239,13 +219,9 @@ class Outgoing:
         for item in telling:
             race = transport.lost_race(item)
             moved = transport.has_moved(item)
-            if item.target == self.remote.branch and item.source == self._branch and not race:
-                why = (
-                    "it has commits there that are not here; bring them in with git pull"
-                    if moved
-                    else transport.reason(item, said)
-                )
-                self._keep_branch_back(why)
+            if item.target == self.remote.branch and item.source == self.moving and not race:
+                self.moving = None
+                self.kept_back = self._way_in() if moved else transport.reason(item, said)
             elif item.target.startswith(HEADS) and (moved or race):
                 self._look_at_owners()
             elif item.target == notes.REF and moved:
@@ -253,13 +229,24 @@ class Outgoing:
             elif item.target.startswith(TAGS) and "already exists" in item.reason and not race:
                 self._tries[item.source] = self._tries.get(item.source, 0) + 1
             elif not race:
-                self._give_in(item, said, any(other.source == self._branch for other in refused))
+                self._give_in(item, said, any(other.source == self.moving for other in refused))
                 return False
             lost = lost or race
         # others push these numbers just now, and names of one's own end the race for all of them
         if lost:
-            self._tries = {tag: max(1, self._tries.get(tag, 0)) for tag in self.load.tags}
+            self._tries = {tag: max(1, self._tries.get(tag, 0)) for tag in self.tags}
         return lost
+
+    def _way_in(self) -> str:
+        """Return how a branch that moved there comes together with the one here: by a merge, since
+        a rebase would copy experiments, and past the results, which differ in any two."""
+        branch = (self.remote.branch or "").removeprefix("refs/heads/")
+        remote, there = shlex.quote(self.remote.name), shlex.quote(branch)
+        return (
+            "it has commits there that are not here; to merge them, with your side of the lines"
+            f" that both changed: git pull --no-rebase -X ours {remote} {there} && git push"
+            f" {remote} HEAD:{there}"
+        )
 
     def _count_locks(self, said: str) -> None:
         """Give up where the remote says again and again that the same lock is in the way."""
@@ -276,7 +263,7 @@ class Outgoing:
     def _leave_out(self, name: str, folder: str) -> None:
         """Do without the tags that cannot be there beside a name of somebody's; the gathering
         branch carries them anyway."""
-        tags = self.load.tags.items()
+        tags = self.tags.items()
         names = {tag: f"{TAGS}{self._name_there(tag, here)}" for tag, here in tags}
         left = {tag: here for tag, here in tags if not names[tag].startswith(f"{folder}/")}
         if len(left) == len(tags):
@@ -284,52 +271,42 @@ class Outgoing:
                 f"{self.remote.name} has '{name}', and so there can be nothing in '{folder}';"
                 " rename it there"
             )
-        self.load.tags = left
-
-    def _keep_branch_back(self, why: str) -> None:
-        self._branch, self.kept_back = None, why
+        self.tags = left
 
     def _give_in(self, item: Update, said: str, with_branch: bool) -> None:
         """Try again without the branch where a hook refused everything, which may be for the branch
         alone; else give up."""
+        why = transport.reason(item, said)
         if not with_branch:
-            raise GitError(
-                f"{self.remote.name} refused {item.target}: {transport.reason(item, said)}", 1, said
-            )
-        self._keep_branch_back(transport.reason(item, said))
+            raise GitError(f"{self.remote.name} refused {item.target}: {why}", 1, said)
+        self.moving, self.kept_back = None, why
 
     def _look_at_owners(self) -> None:
         """Find out whose gathering branch is in the way: mine, from a push that was cut off, or
         another clone's."""
-        lines = self.repo.exchange("ls-remote", "--", self.remote.name, f"{HEADS}*")
-        if lines.returncode:
-            raise transport.explained(self.remote, lines.stderr, lines.returncode)
-        tips = {
-            ref.removeprefix(HEADS): oid
-            for oid, _, ref in (line.partition("\t") for line in lines.stdout.splitlines())
-        }
+        found = transport.listed(self.repo, self.remote, f"{HEADS}*")
+        tips = {ref.removeprefix(HEADS): oid for ref, oid in found.items()}
         known = clone.load(self.repo)
         tip, seen = tips.get(self.owner), self.repo.tip(self._mine)
         # gone, or somebody was in between for a moment
         if tip is None or tip == seen:
             return
-        found = gathering.clone_of(self.repo, tip)
-        if known is None or found is None or found != known.id:
+        if known is None or gathering.clone_of(self.repo, tip) != known.id:
             self._owners_taken |= set(tips)
         else:
             there = {item.tag for item in gathering.read(self.repo, tip, seen)[1]}
-            lacking = [item for item in self.load.experiments if item.tag not in there]
-            self.load.experiments, self._there = lacking, tip
+            lacking = [item for item in self.experiments if item.tag not in there]
+            self.experiments, self._there = lacking, tip
 
     def _merge_notes(self) -> None:
         if self.dry_run:
-            self.notes, self.load.notes = True, None
+            self.notes, self.noted = True, None
             return
         transport.fetch(self.repo, self.remote, [transport.noted(self.remote)])
         try:
-            transport.merge_notes(self.repo, self.remote)
+            notes.merge(self.repo, self.remote.name)
         except GitError as error:
-            self.notes_problem, self.load.notes = str(error), None
+            self.notes_problem, self.noted = str(error), None
             return
-        mine, seen = map(self.repo.tip, (notes.REF, f"{notes.SEEN}{self.remote.name}/gitexp"))
-        self.load.notes = mine if mine != seen else None
+        mine, seen = map(self.repo.tip, (notes.REF, notes.of_remote(self.remote.name)))
+        self.noted = mine if mine != seen else None

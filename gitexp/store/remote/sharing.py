@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
-from gitexp.formats import settings
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
 from gitexp.store import reference
-from gitexp.store.index import Index
+from gitexp.store.api import Folder, opened
 from gitexp.store.remote import sync
 from gitexp.store.remote.sync import Pulled, Pushed
-
-Folder = str | os.PathLike[str]
 
 
 def push(
@@ -42,14 +38,14 @@ def push(
         UsageError: there is no such remote, or an experiment is not of this clone.
         GitError: the remote cannot be reached or refuses; nothing was changed.
     """
-    here = Repo.discover(repo or ".")
     chosen: list[Experiment] = []
     if experiments:
-        index, known = Index(here), settings.load(here.root, here.project)
+        index, known = opened(repo)
         chosen = [
             reference.resolve(index, item, known) if isinstance(item, str) else item
             for item in experiments
         ]
+    here = Repo.discover(repo or ".")
     return sync.push(here, remote, chosen, tags=tags, branch=branch, dry_run=dry_run, data=data)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,12 +14,10 @@ from gitexp.repo.dvc_pointers import Data
 from gitexp.store import clone, gathering, notes
 from gitexp.store.gathering import SEEN, Carried
 from gitexp.store.index import Index
-from gitexp.store.ref_scan import REMOTES, TAGS
-from gitexp.store.remote import pushed, transport
-from gitexp.store.remote.push import Load, Outgoing
+from gitexp.store.ref_scan import REMOTES
+from gitexp.store.remote import transport
+from gitexp.store.remote.push import Outgoing
 from gitexp.store.remote.transport import Remote
-
-_RESULTS = ("params.yml", "metrics.csv", ".gitexp")
 
 
 @dataclass(frozen=True)
@@ -86,39 +85,30 @@ def push(
     data: bool = True,
     progress: Progress | None = None,
 ) -> Pushed:
-    """Send experiments that a remote does not have yet, with the branch that was advanced onto
-    them, labels and notes.
+    """Do what ``sharing.push`` says.
 
     Args:
-        remote: the name of a remote; None takes the one that ``git push`` would.
-        experiments: only these, and no branch; by default all of this clone.
-        tags: whether each gets a tag there; None leaves it to the settings.
-        branch: whether the branch may go.
-        dry_run: ask the remote, and change nothing.
         verify: let the user's pre-push hook have its say.
-        data: send the data that DVC tracks first, where DVC has a remote: nobody should see an
-            experiment whose data is not there.
-
-    Raises:
-        UsageError: there is no such remote, or an experiment is not of this clone.
-        GitError: the remote cannot be reached or refuses; nothing was changed.
+        data: send it first, where DVC has a remote: nobody should see an experiment whose data is
+            not there.
     """
     known = settings.load(repo.root, repo.project)
     head = repo.found_at or repo.head()
     there = transport.find(repo, remote, head)
-    load = _load(repo, there, experiments, tags, known.push_tags_up_to)
-    commits = [item.commit for item in load.experiments]
-    named = dvc.of_experiments(repo, commits) if data and not dry_run else ()
+    new = _lacking(repo, there, experiments)
+    named = dvc.of_experiments(repo, [item.commit for item in new]) if data and not dry_run else ()
     missing = _send_data(repo, named)
+    prefix, noted = f"{REMOTES}{there.name}/", repo.tip(notes.REF)
+    taken = {ref.removeprefix(prefix): tag for ref, tag in repo.refs(prefix).items()}
     going = Outgoing(
-        repo, there, load, wanted=clone.slug(known.owner) if known.owner else None,
-        branch=head.branch if branch and not experiments else None, dry_run=dry_run, verify=verify,
-        progress=progress,
+        repo, there, new, _tags(repo, new, taken, experiments, tags, known.push_tags_up_to), taken,
+        noted if noted != repo.tip(notes.of_remote(there.name)) else None,
+        wanted=clone.slug(known.owner) if known.owner else None,
+        moving=head.branch if branch and not experiments else None,
+        dry_run=dry_run, verify=verify, progress=progress,
     )  # fmt: skip
-    here = {**load.tags, **{item.tag: item.name for item in load.experiments}}
+    here = {**going.tags, **{item.tag: item.name for item in new}}
     going.send()
-    if load.refs and not (experiments or dry_run):
-        pushed.settle(repo, there.name, going.owner, load.refs)
     return Pushed(
         there.name,
         going.owner,
@@ -142,18 +132,11 @@ def pull(
     all_files: bool = False,
     progress: Progress | None = None,
 ) -> Pulled:
-    """Bring everybody's experiments, labels and notes from a remote; the user's own refs and
-    branches stay as they are.
+    """Do what ``sharing.pull`` says; the user's own refs and branches stay as they are.
 
     Args:
-        remote: the name of a remote; None takes the one that ``git push`` would.
-        prune: forget what is gone on the remote.
-        data: bring the data of new experiments into DVC's cache, where DVC has a remote.
+        data: bring that of new experiments, where DVC has a remote.
         all_files: bring every file of all experiments into a partial clone, not only their results.
-
-    Raises:
-        UsageError: there is no such remote.
-        GitError: the remote cannot be reached; nothing was changed.
     """
     there = transport.find(repo, remote, repo.found_at)
     before = _seen(repo, there)
@@ -163,7 +146,7 @@ def pull(
     new = _arrived(repo, there, before, _seen(repo, there))
     noted, unread = False, None
     try:
-        noted = transport.merge_notes(repo, there)
+        noted = notes.merge(repo, there.name)
     except GitError as error:
         unread = str(error)
     named = dvc.of_experiments(repo, new) if data else ()
@@ -171,57 +154,48 @@ def pull(
     return Pulled(there.name, len(new), noted, 0 if problem else len(named), problem, files, unread)
 
 
-def _load(
-    repo: Repo, remote: Remote, chosen: Sequence[Experiment], tags: bool | None, up_to: int
-) -> Load:
-    """Return what a remote lacks."""
-    now = pushed.refs(repo)
-    carried = None if chosen or tags else pushed.since(repo, remote.name, now)
-    if carried is None:
-        index = _fresh_index(repo, remote)
-        now = pushed.refs(repo)
-        new = _only(index, remote, chosen) if chosen else index.unpushed(remote.name)
-        objects = repo.objects(item.tag for item in new)
-        carried = [
-            Carried(item.name, item.tag, item.id, found.data)
-            for item, found in zip(new, objects)
-            if found
-        ]
-    noted = now.others.get(notes.REF)
-    load = Load(carried, taken=now.on(remote.name), refs=now)
-    load.notes = noted if noted != now.others.get(f"{notes.SEEN}{remote.name}/gitexp") else None
-    if tags or (tags is None and len(load.taken) + len(carried) <= up_to):
-        every = chosen or (Index(repo).select()[::-1] if tags else ())
-        asked = {item.tag: item.name for item in every} or {item.tag: item.name for item in carried}
-        there = {*load.taken.values()}
-        load.tags = {tag: name for tag, name in asked.items() if tag not in there}
-    return load
-
-
-def _fresh_index(repo: Repo, remote: Remote) -> Index:
-    """Return the index, after a look at the remote where this clone never had one, or where `git
-    fetch` brought others' tags."""
+def _lacking(repo: Repo, remote: Remote, chosen: Sequence[Experiment]) -> list[Carried]:
+    """Return the experiments, or of the chosen ones those, that a remote lacks, oldest first. Looks
+    there first where this clone never did, or where `git fetch` brought others' tags."""
     index = Index(repo)
+    new = index.unpushed(remote.name)
     me = repo.committer.rpartition(" <")[2][:-1]
-    if index.knows(remote.name) and all(item.email == me for item in index.unpushed(remote.name)):
-        return index
-    transport.fetch(repo, remote)
-    return Index(repo)
+    if not index.knows(remote.name) or any(item.email != me for item in new):
+        transport.fetch(repo, remote)
+        index = Index(repo)
+        new = index.unpushed(remote.name)
+    if chosen:
+        mine = {row[0] for row in index.rows("tag.id", "ref.remote = ''", everybody=True)}
+        if foreign := next((item.name for item in chosen if item.tag not in mine), None):
+            raise UsageError(
+                f"{foreign} is not of this clone and cannot be pushed; to see those that are:"
+                " gitexp list"
+            )
+        lacking = {item.tag for item in new}
+        new = [item for item in chosen if item.tag in lacking]
+    found = zip(new, repo.objects(item.tag for item in new))
+    return [Carried(item.name, item.tag, item.id, tag.data) for item, tag in found if tag]
 
 
-def _only(index: Index, remote: Remote, chosen: Sequence[Experiment]) -> list[Experiment]:
-    """Return those of the chosen experiments that a remote lacks."""
-    mine = {row[0] for row in index.rows("tag.id", "ref.remote = ''", everybody=True)}
-    if foreign := next((item.name for item in chosen if item.tag not in mine), None):
-        raise UsageError(
-            f"{foreign} is not of this clone and cannot be pushed; to see those that are: gitexp"
-            " list"
-        )
-    lacking = {item.tag for item in index.unpushed(remote.name)}
-    return [item for item in chosen if item.tag in lacking]
+def _tags(
+    repo: Repo,
+    new: Sequence[Carried],
+    taken: Mapping[str, str],
+    chosen: Sequence[Experiment],
+    tags: bool | None,
+    up_to: int,
+) -> dict[str, str]:
+    """Return the tags that should get one on a remote which has the ``taken`` ones, ``{hash: name
+    here}``; without ``tags`` being said, as long as there are at most ``up_to``."""
+    if not tags and (tags is not None or len(taken) + len(new) > up_to):
+        return {}
+    every = chosen or (Index(repo).select()[::-1] if tags else ()) or new
+    there = {*taken.values()}
+    return {item.tag: item.name for item in every if item.tag not in there}
 
 
 def _seen(repo: Repo, remote: Remote) -> dict[str, str]:
+    """Return ``{ref: hash}`` of all that was fetched from a remote."""
     return repo.refs(
         f"{REMOTES}{remote.name}/", f"{SEEN}{remote.name}/", f"{notes.SEEN}{remote.name}/"
     )
@@ -230,22 +204,21 @@ def _seen(repo: Repo, remote: Remote) -> dict[str, str]:
 def _fill(repo: Repo, remote: Remote, all_files: bool) -> int:
     """Bring what reading needs into a partial clone: labels, notes, and the results of all
     experiments. Return how much."""
-    refs = repo.refs(REMOTES, SEEN, TAGS, notes.SEEN, notes.REF)
-    noted = [tip for ref, tip in refs.items() if ref.startswith((notes.SEEN, notes.REF))]
+    from gitexp.store import result_paths
+
+    noted = [*repo.refs(notes.SEEN, notes.REF).values()]
     both = repo.git("merge-base", "--octopus", *noted, ok=(0, 1)).decode().split() if noted else []
     came = transport.fill(repo, remote, [*noted, *both])
-    carried = [
-        item.commit
-        for ref, tip in refs.items()
-        if ref.startswith(SEEN)
-        for item in gathering.read(repo, tip)[1]
-    ]
-    tagged = [tip for ref, tip in refs.items() if ref.startswith((REMOTES, TAGS))]
-    tips = [*carried, *tagged]
-    compared = [*tips, *(f"{tip}^@" for tip in tips)]
+    said = ", ".join(f"json_extract(tag.summary, '$.{name}')" for name in ("files", "project"))
+    rows = [*Index(repo).rows(f'tag."commit", {said}', everybody=True)]
+    tips, places = [row[0] for row in rows], {row[1:] for row in rows}
     if all_files or remote.treeless:
+        compared = [*tips, *(f"{tip}^@" for tip in tips)]
         came += transport.fill(repo, remote, compared, folders=not all_files)
-    return came + transport.fill(repo, remote, tips, _RESULTS)
+    paths = {path for files, _ in places for path in json.loads(files or "{}").values()}
+    paths |= {f"{project or ''}{result_paths.FOLDER}" for _, project in places}
+    wanted = sorted(path for path in paths if "\n" not in path)
+    return came + transport.fill(repo, remote, tips, wanted)
 
 
 def _arrived(

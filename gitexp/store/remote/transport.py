@@ -14,7 +14,7 @@ from typing import NamedTuple
 from gitexp.formats import message
 from gitexp.formats.errors import GitError, UsageError, did_you_mean
 from gitexp.repo import Head, Progress, Repo, lock_files
-from gitexp.repo.process import complaint
+from gitexp.repo.complaints import complaint
 from gitexp.store import gathering, notes
 from gitexp.store.ref_scan import REMOTES
 
@@ -117,17 +117,31 @@ def fetch(
     options = [*_APART, "--refmap=", "--progress" if progress else "--quiet"]
     options += ["--prune"] if prune else []
     asked = ("fetch", *options, "--", remote.name, *(only or refspecs(remote)))
-    done = repo.exchange(*asked, progress=progress)
-    if done.returncode and lock_files.freed(repo, done.stderr):
-        fetch(repo, remote, only, prune, progress)
-        return
-    if done.returncode and "conflict" in done.stderr and not prune:
-        # A tag there became a folder of tags, or the other way round, and the one that is gone has
-        # to go here, too.
-        fetch(repo, remote, refspecs(remote)[:1], prune=True)
-        done = repo.exchange(*asked, progress=progress)
+    try:
+        _ask(repo, remote, *asked, progress=progress)
+    except GitError as error:
+        if "conflict" in error.stderr and not prune:
+            # A tag there became a folder of tags, or the other way round, and the one that is gone
+            # has to go here, too.
+            fetch(repo, remote, refspecs(remote)[:1], prune=True)
+        elif not lock_files.freed(repo, error.stderr):
+            raise
+        _ask(repo, remote, *asked, progress=progress)
+
+
+def _ask(repo: Repo, remote: Remote, *args: str, progress: Progress | None = None) -> str:
+    """Return what a git command that talks with a remote printed; raise GitError where it
+    failed."""
+    done = repo.exchange(*args, progress=progress)
     if done.returncode:
         raise explained(remote, done.stderr, done.returncode)
+    return done.stdout
+
+
+def listed(repo: Repo, remote: Remote, *patterns: str) -> dict[str, str]:
+    """Return the refs of a remote, ``{ref: hash}``; raise GitError where it cannot be reached."""
+    printed = _ask(repo, remote, "ls-remote", "--refs", "--quiet", "--", remote.name, *patterns)
+    return {ref: oid for oid, _, ref in (line.partition("\t") for line in printed.splitlines())}
 
 
 def complete(repo: Repo) -> None:
@@ -139,9 +153,7 @@ def complete(repo: Repo) -> None:
     """
     remote = find(repo)
     more = ["--unshallow"] if repo.is_shallow else []
-    done = repo.exchange("fetch", "--quiet", "--tags", *more, "--", remote.name)
-    if done.returncode:
-        raise explained(remote, done.stderr, done.returncode)
+    _ask(repo, remote, "fetch", "--quiet", "--tags", *more, "--", remote.name)
 
 
 def fill(
@@ -187,7 +199,7 @@ def _fetch_objects(repo: Repo, remote: Remote, oids: Sequence[str]) -> None:
     raise explained(remote, done.stderr, done.returncode)
 
 
-def has_news(repo: Repo, remote: Remote, seen: Mapping[str, str], prune: bool = False) -> bool:
+def has_news(repo: Repo, remote: Remote, seen: Mapping[str, str], prune: bool) -> bool:
     """Whether a fetch would change anything. The list of its refs costs a third of a fetch in a
     clone with 10,000 tags.
 
@@ -198,23 +210,14 @@ def has_news(repo: Repo, remote: Remote, seen: Mapping[str, str], prune: bool = 
     Raises:
         GitError: the remote cannot be reached.
     """
-    done = repo.exchange("ls-remote", "--refs", "--quiet", "--", remote.name)
-    if done.returncode:
-        raise explained(remote, done.stderr, done.returncode)
-    homes = [
-        (there.lstrip("+").rstrip("*"), here.rstrip("*"))
-        for there, _, here in (item.partition(":") for item in refspecs(remote))
-    ]
-    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    homes = [item.replace("*", "").lstrip("+").split(":") for item in refspecs(remote)]
     now = {
         here + ref.removeprefix(there): oid
-        for oid, ref in lines
+        for ref, oid in listed(repo, remote).items()
         for there, here in homes
         if ref.startswith(there)
     }
-    return any(seen.get(ref) != oid for ref, oid in now.items()) or (
-        prune and not {*seen} <= {*now}
-    )
+    return not now.items() <= seen.items() or (prune and not seen.keys() <= now.keys())
 
 
 def refspecs(remote: Remote) -> list[str]:
@@ -229,7 +232,7 @@ def refspecs(remote: Remote) -> list[str]:
 
 def noted(remote: Remote) -> str:
     """Return the refspec for a remote's notes; with a star, since it may have none."""
-    return f"+{notes.REF}*:{notes.SEEN}{remote.name}/gitexp*"
+    return f"+{notes.REF}*:{notes.of_remote(remote.name)}*"
 
 
 def push(
@@ -254,11 +257,9 @@ def push(
         "--dry-run": dry_run,
         "--no-verify": not verify,
     }
-    asked = ("push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no")
-    chosen = [option for option, wanted in options.items() if wanted]
-    done = repo.exchange(
-        *asked, *chosen, "--", remote.name, *refspecs, progress=progress, hooks=True
-    )
+    asked = ["push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no"]
+    asked += [option for option, wanted in options.items() if wanted]
+    done = repo.exchange(*asked, "--", remote.name, *refspecs, progress=progress, hooks=True)
     updates = [item for item in map(_update, done.stdout.splitlines()) if item]
     if not updates and atomic and "does not support --atomic" in done.stderr:
         return push(
@@ -286,30 +287,6 @@ def reason(update: Update, said: str) -> str:
     own = [line[7:].strip() for line in said.splitlines() if line.startswith("remote:")]
     words = next(filter(None, own), "")
     return message.one_line(f"{why} ({words})" if words else why)
-
-
-def merge_notes(repo: Repo, remote: Remote) -> bool:
-    """Merge the notes that were last seen on a remote into those here; whether that changed
-    anything.
-
-    Raises:
-        GitError: those of the remote cannot be read; ours stay as they are.
-    """
-    theirs, mine = repo.tip(f"{notes.SEEN}{remote.name}/gitexp"), repo.tip(notes.REF)
-    if theirs is None or theirs == mine:
-        return False
-    if not notes.is_readable(repo, theirs):
-        raise GitError(
-            f"{notes.REF} on {remote.name} holds no notes that can be read, and was left alone; to"
-            f" put a sound one there: git push --force {remote.name} {notes.REF}"
-        )
-    with repo.lock() as fd:
-        if repo.tip(notes.REF) is None:
-            repo.update_refs([f"create {notes.REF} {theirs}"], "gitexp: pull", [fd])
-        else:
-            merge = ("notes", "--ref", notes.REF, "merge", "-q", "-s", "cat_sort_uniq", theirs)
-            repo.git(*merge, env=repo.identity, pass_fds=[fd])
-    return repo.tip(notes.REF) != mine
 
 
 def _update(line: str) -> Update | None:

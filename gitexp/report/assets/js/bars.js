@@ -3,7 +3,7 @@
 
 /** Return a metric's value in each experiment as bars, from 0. */
 function barBox(one, list) {
-  const values = list.map(one.of).filter((value) => Number.isFinite(value));
+  const values = list.map(one.of).filter(Number.isFinite);
   const low = Math.min(0, ...values), high = Math.max(0, ...values),
     span = high - low || 1, top = best(one, list);
   const bar = (at) => {

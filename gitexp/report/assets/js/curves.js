@@ -141,7 +141,7 @@ async function drawCurves() {
       choice("Colour by", "shade", [["", "experiment"],
         ...options(columns.filter((one) => one.kind !== "info" && varies().has(one.key)))]),
       select("Mean of", [["", "nothing"], ...options(few)], state.mean ? groupKeys()[0] ?? "" : "",
-        (key) => go({ by: encodeURIComponent(key), mean: key ? "1" : "" })),
+        (key) => go({ by: key && asList([key]), mean: key ? "1" : "" })),
       flag("Log scale", "log"),
       flag("Clip outliers", "clip"),
       el("label", {}, "Smoothing", el("input", { type: "range", id: "smooth",

@@ -49,8 +49,8 @@ function pair() {
 
 async function drawDiff() {
   const [a, b] = pair();
-  if (b === undefined) return { nodes: [el("p", { class: "note" },
-        "Select two experiments in the table to see what differs between them.")] };
+  if (b === undefined) return { nodes: [
+    hint("Select two experiments in the table to see what differs between them.")] };
   const [all, env] = await Promise.all([files(), environments()]);
   const changed = all.paths.map((_, path) => path)
     .filter((path) => E.id[a] && E.id[b] && blobAt(all, a, path) !== blobAt(all, b, path));
@@ -83,7 +83,7 @@ async function drawDiff() {
   return { nodes: [
     el("div", { class: "controls" }, box("a", a), "→", box("b", b), names,
       el("button", { onclick: () => go({ a: E.name[b], b: E.name[a] }) }, "Swap"),
-      toggle("Side by side", state.split === "1", (on) => go({ split: on ? "1" : "" })),
+      flag("Side by side", "split"),
       el("button", { onclick: () => copy(command, "the command") }, "Copy command")),
     state.chosen.size !== 2 && !state.a ? hint("The two newest of the experiments that pass the",
       " filters; select exactly two in the table, or name them here.") : "",
@@ -110,5 +110,5 @@ function environmentDiff(env, a, b) {
     names.length ? el("div", { class: "sheet" }, el("table", {},
         el("tbody", {}, names.map((name) => el("tr", {}, el("th", { scope: "row" }, name),
               el("td", {}, old[name] ?? "–"), el("td", {}, "→"), el("td", {}, now[name] ?? "–"))))))
-    : el("p", { class: "note" }, "The same Python and packages.")];
+    : hint("The same Python and packages.")];
 }

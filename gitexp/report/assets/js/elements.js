@@ -25,6 +25,10 @@ function el(tag, attributes = {}, ...children) {
   return made;
 }
 
+/** Read a list from the state, and write one: names between commas, whatever they hold. */
+const listed = (text) => (text ? text.split(",").map(decodeURIComponent) : []);
+const asList = (names) => [...names].map(encodeURIComponent).join(",");
+
 const hint = (...words) => el("p", { class: "note" }, ...words);
 
 const pad = (value) => String(value).padStart(2, "0");

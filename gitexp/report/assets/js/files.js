@@ -15,8 +15,8 @@ function edits(a, b) {
   return [...same(0, head, 0), ...middle, ...same(a.length - tail, a.length, b.length - a.length)];
 }
 
-const MOST_EDITS =
-  1500; // more than that, and all is shown as replaced: the memory grows with the square
+// more than that, and all is shown as replaced: the memory grows with the square
+const MOST_EDITS = 1500;
 
 function myers(a, b) {
   const n = a.length, m = b.length, most = Math.min(n + m, MOST_EDITS), middle = most + 1;
@@ -58,6 +58,14 @@ function stretches(script) {
   }
   return found;
 }
+
+/** Return what was removed beside what was added, [index, index]; undefined is none. */
+const pairsOf = ({ removed, added }) => Array.from(
+  { length: Math.max(removed.length, added.length) }, (_, at) => [removed[at], added[at]]);
+
+/** Return how much was added and removed. */
+const amounts = (all) => ({ added: all.reduce((sum, part) => sum + part.added.length, 0),
+  removed: all.reduce((sum, part) => sum + part.removed.length, 0) });
 
 /** Cut a text into lines, each with the syntax colours that lie in it: [class, start, end]. */
 function linesOf(blob) {
@@ -108,8 +116,6 @@ const AROUND = 3; // equal lines shown beside a change
 function textDiff(a, b) {
   const left = linesOf(a), right = linesOf(b);
   const all = stretches(edits(left.map((line) => line.text), right.map((line) => line.text)));
-  const added = all.reduce((sum, part) => sum + part.added.length, 0),
-    removed = all.reduce((sum, part) => sum + part.removed.length, 0);
   const draw = state.split ? splitLine : unifiedLine;
   const body = el("tbody");
   const same = (pairs) => pairs.map(([x, y]) => draw(left[x], x, right[y], y, null, null));
@@ -124,18 +130,16 @@ function textDiff(a, b) {
     body.append(...same(part.pairs.slice(0, before)).flat(),
       fold, ...same(after ? part.pairs.slice(-after) : []).flat());
   });
-  return { added,
-    removed, node: el("table", { class: `diff ${state.split ? "split" : ""}` }, state.split
-      && el("colgroup", {}, ["at", "", "at", ""].map((kind) => el("col", { class: kind }))), body)
-    };
+  const halves = state.split
+    && el("colgroup", {}, ["at", "", "at", ""].map((kind) => el("col", { class: kind })));
+  return { ...amounts(all),
+    node: el("table", { class: `diff ${state.split ? "split" : ""}` }, halves, body) };
 }
 
 function changed(part, left, right, draw) {
-  const pairs = Math.max(part.removed.length, part.added.length);
-  const lines = Array.from({ length: pairs }, (_, at) => {
-    const x = part.removed[at], y = part.added[at];
-    const [markX, markY] = x !== undefined
-      && y !== undefined ? marks(left[x].text, right[y].text) : [null, null];
+  const lines = pairsOf(part).map(([x, y]) => {
+    const both = x !== undefined && y !== undefined;
+    const [markX, markY] = both ? marks(left[x].text, right[y].text) : [null, null];
     return draw(left[x], x, right[y], y, markX, markY, true);
   });
   return state.split ? lines.flat() : [...lines.map((two) => two[0]), ...lines.map((two) => two[1])]
@@ -159,10 +163,8 @@ function splitLine(a, x, b, y, markA, markB, differs) {
 
 function parseCsv(text) {
   const found = [[]];
-  for (const [,
-      quotedCell, plainCell, end] of text.matchAll(/(?:"((?:[^"]|"")*)"|([^,\n"]*))(,|\n|$)/g)) {
-    found.at(-1)
-      .push(quotedCell !== undefined ? quotedCell.replaceAll('""', '"') : plainCell ?? "");
+  for (const [, quotes, plain, end] of text.matchAll(/(?:"((?:[^"]|"")*)"|([^,\n"]*))(,|\n|$)/g)) {
+    found.at(-1).push(quotes !== undefined ? quotes.replaceAll('""', '"') : plain ?? "");
     if (end === "\n") found.push([]);
     if (end === "") break;
   }
@@ -173,30 +175,23 @@ function csvDiff(a, b) {
   const left = parseCsv(a.text), right = parseCsv(b.text);
   const all = stretches(
     edits(left.map((line) => line.join("\u0001")), right.map((line) => line.join("\u0001"))));
-  const body = [];
-  let added = 0, removed = 0;
-  for (const part of all) {
-    for (let at = 0; part.kind === "changed"
-      && at < Math.max(part.removed.length, part.added.length); at++) {
-      const old = left[part.removed[at]], now = right[part.added[at]];
-      added += now ? 1 : 0;
-      removed += old ? 1 : 0;
-      if (body.length >= 500) continue;
-      const wide = Math.max(old?.length ?? 0, now?.length ?? 0);
-      body.push(el("tr", {}, el("td", { class: "soft" }, old && now ? "≠" : now ? "+" : "−"),
-          Array.from({ length: wide }, (_, place) => {
-        if (old && now && old[place] === now[place]) return el("td", {}, now[place]);
-        return el("td", { class: old ? (now ? "" : "del") : "add" },
-          old && now ? [el("span", { class: "del" }, old[place] ?? ""),
-            " → ", el("span", { class: "add" }, now[place] ?? "")] : (now ?? old)[place]);
-      })));
-    }
-  }
+  const pairs = all.flatMap(pairsOf);
+  const body = pairs.slice(0, 500).map(([x, y]) => {
+    const old = left[x], now = right[y], wide = Math.max(old?.length ?? 0, now?.length ?? 0);
+    const cells = Array.from({ length: wide }, (_, place) => {
+      if (old && now && old[place] === now[place]) return el("td", {}, now[place]);
+      return el("td", { class: old ? (now ? "" : "del") : "add" },
+        old && now ? [el("span", { class: "del" }, old[place] ?? ""),
+          " → ", el("span", { class: "add" }, now[place] ?? "")] : (now ?? old)[place]);
+    });
+    return el("tr", {}, el("td", { class: "soft" }, old && now ? "≠" : now ? "+" : "−"), cells);
+  });
   const head = right[0] ?? left[0] ?? [];
-  return { added, removed, node: el("div", {}, el("table", { class: "cells" },
-        el("thead", {}, el("tr", {}, el("th"), head.map((name) => el("th", {}, name)))),
-        el("tbody", {}, body)), added + removed > body.length * 2
-      && el("p", { class: "note" }, "The first 500 rows that differ.")) };
+  const table = el("table", { class: "cells" },
+    el("thead", {}, el("tr", {}, el("th"), head.map((name) => el("th", {}, name)))),
+    el("tbody", {}, body));
+  const more = pairs.length > body.length && hint("The first 500 rows that differ.");
+  return { ...amounts(all), node: el("div", {}, table, more) };
 }
 
 const joined = (text) => (Array.isArray(text) ? text.join("") : text ?? "");
@@ -219,20 +214,15 @@ function notebookDiff(a, b) {
   }
   const key = (one) => JSON.stringify(one), outputs = (one) => JSON.stringify(one.outputs);
   const nodes = [];
-  let added = 0, removed = 0;
-  for (const part of stretches(edits(left.map(key), right.map(key)))) {
-    if (part.kind === "same") {
-      nodes.push(el("p", { class: "note" }, `⋯ ${plural(part.pairs.length, "equal cell")}`));
-      continue; }
-    for (let at = 0; at < Math.max(part.removed.length, part.added.length); at++) {
-      const old = left[part.removed[at]], now = right[part.added[at]];
-      added += now ? 1 : 0;
-      removed += old ? 1 : 0;
+  const all = stretches(edits(left.map(key), right.map(key)));
+  for (const part of all) {
+    if (part.kind === "same") nodes.push(hint(`⋯ ${plural(part.pairs.length, "equal cell")}`));
+    for (const [x, y] of pairsOf(part)) {
+      const old = left[x], now = right[y];
       const source = textDiff({ text: old?.source ?? "" }, { text: now?.source ?? "" });
       const what = !now ? "removed" : !old ? "added"
         : old.source === now.source ? "other outputs" : "changed";
-      const number = (part.added[at] ?? part.removed[at]) + 1;
-      nodes.push(el("h3", {}, `${(now ?? old).kind} cell ${number}: ${what}`),
+      nodes.push(el("h3", {}, `${(now ?? old).kind} cell ${(y ?? x) + 1}: ${what}`),
         el("div", { class: "sheet" }, source.node), old
           && now && outputs(old) === outputs(now) ? "" : el("div", { class: "columns" }, [old, now]
           .map((one, side) => one?.outputs.length ? el("div", { class: side ? "add" : "del" },
@@ -242,5 +232,5 @@ function notebookDiff(a, b) {
                 : el("pre", { class: "text" }, out.text))) : "")));
     }
   }
-  return { added, removed, word: "cell", node: el("div", {}, nodes) };
+  return { ...amounts(all), word: "cell", node: el("div", {}, nodes) };
 }

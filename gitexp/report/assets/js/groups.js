@@ -1,16 +1,14 @@
 /* What the table has beside its rows: groups, small curves, controls, and copies. */
 "use strict";
 
-const groupKeys = () => state.by.split(",")
-  .map(decodeURIComponent).filter((key) => column.has(key));
+const groupKeys = () => listed(state.by).filter((key) => column.has(key));
 
 /** Return the rows of a grouped table: each group, and below one that is open its experiments. */
 function grouped(list) {
-  const keys = groupKeys(), groups = new Map(),
-    open = new Set(state.open.split(",").map(decodeURIComponent));
+  const keys = groupKeys(), groups = new Map(), open = new Set(listed(state.open));
   for (const at of list) {
     const words = keys.map((key) => shown(column.get(key).of(at), column.get(key)));
-    const id = words.join(" · ");
+    const id = words.join(" · ") || " "; // an empty one could not be named in the address
     if (!groups.has(id)) groups.set(id, { id,
         words: keys.map((key, place) => `${column.get(key).title}=${words[place]}`), list: [] });
     groups.get(id).list.push(at);
@@ -30,8 +28,7 @@ function inOrder(groups) {
 
 /** Return how many, mean and standard deviation of a column's numbers. */
 function spread(one, list) {
-  const values = list.map(one.of)
-    .filter((value) => typeof value === "number" && Number.isFinite(value));
+  const values = list.map(one.of).filter(Number.isFinite);
   if (!values.length) return null;
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   const square = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
@@ -43,9 +40,9 @@ const meanText = ({ mean, std }) =>
   shown(mean) + (std === null ? "" : ` ± ${shown(Number(std.toPrecision(2)))}`);
 
 function fold(group) {
-  const open = new Set(state.open ? state.open.split(",").map(decodeURIComponent) : []);
+  const open = new Set(listed(state.open));
   open.has(group.id) ? open.delete(group.id) : open.add(group.id);
-  go({ open: [...open].map(encodeURIComponent).join(",") });
+  go({ open: asList(open) });
 }
 
 function groupRow(group, place) {
@@ -111,15 +108,14 @@ function drawTableTools() {
     && !["name", "commit", "started", "duration", "notes", "subject"].includes(one.key)
     && varies().has(one.key));
   const add = (key) => (key === "-" ? go({ by: "", open: "" }) : key
-    && go({ by: [...new Set([...groupKeys(), key])].map(encodeURIComponent).join(","), open: "" }));
+    && go({ by: asList(new Set([...groupKeys(), key])), open: "" }));
   const chosen = [...state.chosen][0];
   const base = state.base ? [["", `Δ to ${state.base}`], ["-", "none"]] : [["", "none"],
     ...(chosen === undefined ? [] : [[E.name[chosen], `${E.name[chosen]} (selected)`]]),
     ...grid?.list.slice(0, 50).filter((at) => at !== chosen).map((at) => [E.name[at], E.name[at]])
     ?? []];
   box.replaceChildren(
-    select("Metrics", [["", "last"], ...AGGREGATES.map((one) => [one, one])],
-      state.agg, (agg) => go({ agg })),
+    choice("Metrics", "agg", [["", "last"], ...AGGREGATES.map((one) => [one, one])]),
     select("Group by",
       [["", state.by ? groupKeys().map((key) => column.get(key).title).join(", ") : "nothing"],
         ...(state.by ? [["-", "nothing"]] : []),

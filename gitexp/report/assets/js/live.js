@@ -7,7 +7,7 @@ const served = (path) => `/${path}?token=${encodeURIComponent(token)}`;
 /** Ask the server for data. */
 async function asked(path) {
   const answer = await fetch(served(path));
-  if (!answer.ok) throw new Error(`the server said ${answer.status}; is gitexp ui still running?`);
+  if (!answer.ok) throw new Error(await answer.text());
   return answer.json();
 }
 

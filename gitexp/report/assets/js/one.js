@@ -51,7 +51,7 @@ async function drawOne() {
         ["command", E.command[at] && el("code", {}, E.command[at])],
         ...Object.entries(said[at].trailers).filter(([key]) => !SAID.includes(key))
           .map(([key, value]) => [key.toLowerCase(), value])])),
-      el("div", {}, E.id[at] ? "" : el("p", { class: "note" }, E.status[at] === "dead"
+      el("div", {}, E.id[at] ? "" : hint(E.status[at] === "dead"
           ? `This run died. To record what it logged: gitexp recover ${E.name[at]}`
           : "This run goes on; it becomes an experiment when it ends."), E.id[at]
         && command(`gitexp checkout ${name}`), E.id[at] && command(`gitexp reproduce ${name}`),

@@ -49,8 +49,8 @@ function parallelAxes() {
     .map((key) => column.get(key)).filter((one) => one.kind !== "info" && distinct(one).length > 1);
   const metrics = all.filter((one) => one.kind === "metrics");
   const axes = [...all.filter((one) => one.kind === "params").slice(0, 9), ...metrics.slice(0, 4)];
-  const order = state.order.split(",").map(decodeURIComponent),
-    place = (one) => (order.indexOf(one.key) < 0 ? order.length : order.indexOf(one.key));
+  const order = listed(state.order);
+  const place = (one) => (order.indexOf(one.key) < 0 ? order.length : order.indexOf(one.key));
   return state.order ? axes.sort((a, b) => place(a) - place(b)) : axes;
 }
 
@@ -88,7 +88,7 @@ function moveAxis(key, before) {
   if (from < 0 || from === to) return;
   keys.splice(from, 1);
   keys.splice(to, 0, key);
-  go({ order: keys.map(encodeURIComponent).join(",") });
+  go({ order: asList(keys) });
 }
 
 function axis(one, scale, across) {

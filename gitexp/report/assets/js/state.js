@@ -19,14 +19,13 @@ function readAddress() {
   if (!AGGREGATES.includes(state.agg)) state.agg = "";
   state.view = words.get("view") in VIEWS
     || (words.get("view") === "one" && byName.has(state.one)) ? words.get("view") : "table";
-  const names = (text) => (text ? text.split(",").map(decodeURIComponent) : []);
-  state.chosen = new Set(names(words.get("sel"))
+  state.chosen = new Set(listed(words.get("sel"))
     .map((name) => byName.get(name)).filter((at) => at !== undefined));
-  state.columns = words.has("cols") ? names(words.get("cols")).filter((key) => column.has(key))
+  state.columns = words.has("cols") ? listed(words.get("cols")).filter((key) => column.has(key))
     : null;
-  const widths = names(words.get("w")).map((text) => text.split(/:(?=\d+$)/));
+  const widths = listed(words.get("w")).map((text) => text.split(/:(?=\d+$)/));
   state.widths = new Map(widths.map(([key, wide]) => [key, Number(wide) || 80]));
-  state.labels = new Map(names(words.get("labels"))
+  state.labels = new Map(listed(words.get("labels"))
     .map((word) => [word.replace(/^-/, ""), !word.startsWith("-")]));
   state.filters =
     new Map([...words].filter(([key]) => key.startsWith("f.") && column.has(key.slice(2)))
@@ -35,16 +34,15 @@ function readAddress() {
 
 function address() {
   const words = new URLSearchParams({ view: state.view });
-  const names = (list) => list.map(encodeURIComponent).join(",");
-  if (state.chosen.size) words.set("sel", names([...state.chosen].map((at) => E.name[at])));
+  if (state.chosen.size) words.set("sel", asList([...state.chosen].map((at) => E.name[at])));
   for (const key of PLAIN) if (state[key] && (key !== "one" || state.view === "one"))
     words.set(key, state[key]);
   if (state.labels.size) words.set("labels",
-    names([...state.labels].map(([label, wanted]) => (wanted ? label : `-${label}`))));
+    asList([...state.labels].map(([label, wanted]) => (wanted ? label : `-${label}`))));
   for (const [key, text] of state.filters) words.set(`f.${key}`, text);
   if (state.widths.size)
-    words.set("w", names([...state.widths].map(([key, wide]) => `${key}:${wide}`)));
-  if (state.columns) words.set("cols", names(state.columns));
+    words.set("w", asList([...state.widths].map(([key, wide]) => `${key}:${wide}`)));
+  if (state.columns) words.set("cols", asList(state.columns));
   return `#${words}`;
 }
 
