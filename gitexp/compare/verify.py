@@ -29,7 +29,7 @@ from gitexp.repo import Object, Repo, dvc_pointers
 from gitexp.store import conditions, gathering
 
 GOOD, BAD, UNSIGNED = "good", "bad", "unsigned"
-_OF_THE_KERNEL = ("dev", "proc", "sys")
+_OF_THE_KERNEL = re.compile(r"/(dev(?!/shm)|proc|sys)\b")
 
 
 @dataclass(frozen=True)
@@ -255,7 +255,8 @@ def _inputs(repo: Repo, experiment: Experiment) -> Iterator[tuple[bool, str]]:
         read = _may_be_read(repo, path)
         here = conditions.hash_input(repo.root / path) if read else None
         shown = message.one_line(path)
-        if here is None and in_commit is None:
+        # of a link the commit holds where it leads
+        if here is None and (in_commit is None or (repo.root / path).is_symlink()):
             why = " is not here" if read else ": a folder outside the repository is not read"
             yield False, f"input {shown}{why}"
         elif here != recorded:
@@ -274,7 +275,7 @@ def _may_be_read(repo: Repo, path: str) -> bool:
     link = next((one for one in way if one != repo.root and one.is_symlink()), place)
     target = link.resolve()
     inside = link.is_symlink() and place.resolve().is_relative_to(target)
-    return inside and not root.is_relative_to(target) and target.parts[1] not in _OF_THE_KERNEL
+    return inside and not root.is_relative_to(target) and not _OF_THE_KERNEL.match(str(target))
 
 
 _SIGNERS = "gpg.ssh.allowedsignersfile"
