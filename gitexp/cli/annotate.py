@@ -27,8 +27,9 @@ class _Signed(click.Command):
     """Lets ``-word`` stand among the arguments, which click would read as a cluster of options."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        signed = [re.sub(r"^-(?!-|h\Z|\Z)", "--remove=", word) for word in args]
-        return super().parse_args(ctx, signed)
+        end = args.index("--") if "--" in args else len(args)
+        signed = [re.sub(r"^-(?!-|h\Z|\Z)", "--remove=", word) for word in args[:end]]
+        return super().parse_args(ctx, [*signed, *args[end:]])
 
 
 @click.command("label", cls=_Signed)
@@ -49,9 +50,10 @@ def label_command(words: tuple[str, ...], remove: tuple[str, ...], where: str | 
     repo, settings, index = opened()
     add = [names.check_label(word[1:]) for word in words if word.startswith("+")]
     drop = [names.check_label(word) for word in remove]
+    drop += [names.check_label(word[1:]) for word in words if word.startswith("-")]  # after --
     if both := set(add) & set(drop):
         raise UsageError(f"'{min(both)}' cannot be added and removed at once")
-    refs = [word for word in words if not word.startswith("+")]
+    refs = [word for word in words if word[:1] not in ("+", "-")]
     if not refs and not where:
         raise UsageError("which experiment? Write for example: gitexp label exp-5 +baseline")
     todo: dict[tuple[str, ...], list[str]] = {}
@@ -59,7 +61,8 @@ def label_command(words: tuple[str, ...], remove: tuple[str, ...], where: str | 
     try:
         found = chosen(index, settings, Selection(refs, where))
     except NotFoundError as error:
-        if len(refs) > 1 and not add and not drop:  # a label, most likely
+        # a label, most likely
+        if len(refs) > 1 and not add and not drop and f"'{refs[-1]}'" in str(error):
             raise NotFoundError(
                 f"{str(error).partition('. ')[0]}; to add a label: gitexp label {refs[0]}"
                 f" +{refs[-1]}"
@@ -137,8 +140,10 @@ def _noted(repo: Repo, found: Experiment, number: int | None) -> tuple[str, str]
     said = notes.of(repo, found.id)
     if not said.texts or (number or 1) > len(said.texts):
         count = output.counted(len(said.texts), "note") if said.texts else "no note"
+        were = "were" if len(said.texts) > 1 else "was"
         raise UsageError(
-            f"{found.name} has {count} that was added later; to see all: gitexp show {found.name}"
+            f"{found.name} has {count} that {were} added later; to see all: gitexp show"
+            f" {found.name}"
         )
     at = (number or len(said.texts)) - 1
     return said.keys[at], said.texts[at]

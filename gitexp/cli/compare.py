@@ -15,7 +15,7 @@ import click
 
 from gitexp.cli import options as shared
 from gitexp.cli import output, pager
-from gitexp.cli.declare import FILE, POSITIVE, argument, option
+from gitexp.cli.declare import FILE, NUMBER, POSITIVE, argument, option
 from gitexp.cli.markdown import escaped, keep_block, table, varying
 from gitexp.cli.opened import (
     Selection,
@@ -133,8 +133,8 @@ def leaderboard_command(
 @option(
     "--max-regression AMOUNT", "How much worse it may be: 1%, or an amount like 0.02.", default="0"
 )
-@option("--min VALUE", "Fail below this value.", "low", type=float)
-@option("--max VALUE", "Fail above this value.", "high", type=float)
+@option("--min VALUE", "Fail below this value.", "low", type=NUMBER)
+@option("--max VALUE", "Fail above this value.", "high", type=NUMBER)
 @option(
     "--direction",
     "Which way is better, where neither the settings nor its name say so.",
@@ -215,11 +215,11 @@ def _scored(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> E
 def _board(experiments: Sequence[Experiment], metric: str) -> str:
     params = varying(experiments)
     headers = ["#", "experiment", metric, *params, "author", "date"]
-    rows = []
-    for at, item in enumerate(experiments, 1):
-        values = [item.metrics[metric], *(item.params.get(name) for name in params)]
-        shown = map(output.number, values)
-        rows.append([str(at), item.name, *shown, item.author, f"{item.started:%Y-%m-%d}"])
+    values = [[item.metrics[metric], *map(item.params.get, params)] for item in experiments]
+    rows = [
+        [str(at), item.name, *shown, item.author, f"{item.started:%Y-%m-%d}"]
+        for at, (item, shown) in enumerate(zip(experiments, output.number_rows(values)), 1)
+    ]
     return table(headers, rows) if rows else f"No experiment has {escaped(metric)} yet."
 
 

@@ -4,6 +4,7 @@ went, for ``show``."""
 from __future__ import annotations
 
 import functools
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -124,6 +125,18 @@ def _plot(metric: str, curves: Mapping[str, Sequence[plot.Point]], rows: int) ->
     colours = dict(zip(curves, _COLOURS * len(curves)))
     columns = max((output.terminal_width() or 80) - 12, 10)
     click.echo(output.styled(output.clean(metric), bold=True))
+    if any(math.isfinite(value) for points in curves.values() for _, value in points):
+        _draw(curves, colours, columns, rows)
+    else:
+        output.say("no value is a finite number, so there is nothing to draw")
+    for (name, points), mark in zip(curves.items(), plot.marks(curves)):
+        course = f"{output.number(points[0][1])} → {output.number(points[-1][1])}"
+        click.echo(f"{output.styled(mark, fg=colours[name])}  {output.clean(name)}: {course}")
+
+
+def _draw(
+    curves: Mapping[str, Sequence[plot.Point]], colours: Mapping[str, str], columns: int, rows: int
+) -> None:
     for label, cells in plot.lines(curves, columns, rows):
         drawn = ""
         for name, run in groupby(cells, key=itemgetter(1)):
@@ -133,6 +146,3 @@ def _plot(metric: str, curves: Mapping[str, Sequence[plot.Point]], rows: int) ->
     steps = [point[0] for points in curves.values() for point in points]
     half = columns // 2
     click.echo(f"{'':>10} {min(steps):<{half}g}{max(steps):>{half}g}")
-    for (name, points), mark in zip(curves.items(), plot.marks(curves)):
-        course = f"{output.number(points[0][1])} → {output.number(points[-1][1])}"
-        click.echo(f"{output.styled(mark, fg=colours[name])}  {output.clean(name)}: {course}")

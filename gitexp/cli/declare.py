@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,17 @@ from gitexp.cli import completion
 Command = TypeVar("Command", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
 POSITIVE = click.IntRange(1)
+
+
+class _Number(click.types.FloatParamType):
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"'{value}' is no number that anything can be measured against.", param, ctx)
+        return number
+
+
+NUMBER = _Number()  # neither NaN nor infinite: such a bound holds for everything, or for nothing
 FILE = click.Path(dir_okay=False, path_type=Path)
 _COMPLETED = {  # by the word for a value
     **dict.fromkeys(("KEY", "KEY[:asc|desc]"), completion.keys),

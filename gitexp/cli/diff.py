@@ -268,7 +268,9 @@ def _metric_row(item: MetricChange, full: bool) -> Row:
     if item.difference is not None and not same:
         by = f"{item.difference:+}" if full else f"{item.difference:+.4g}"
     if item.percent is not None:
-        percent = f"{item.percent:+.2f}%" if abs(item.percent) < 1000 else f"{item.percent:+.2g}%"
+        percent = f"{item.percent:+.{2 if abs(item.percent) < 1000 else 0}f}%"
+        if abs(item.percent) >= 1e6:
+            percent = "> +1000000%" if item.percent > 0 else "< -1000000%"
     return item.name, old, new, by, percent, judged
 
 

@@ -42,7 +42,7 @@ def written(target: Path, force: bool, folder: bool = False) -> Iterator[Path]:
     except OSError as error:
         raise GitexpError(
             f"{target} cannot be written: {error.strerror}; check the folder and the disk, or"
-            " choose another place with -o"
+            " choose another place"
         ) from None
     finally:
         if part.is_dir():

@@ -89,7 +89,7 @@ def _column(header: str, values: Sequence[Any]) -> Column:
         f"{value.astimezone():%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else flat(value)
         for value in values
     ]
-    return Column(header, [*map(output.number, cells)], numeric)
+    return Column(header, output.numbers(cells), numeric)
 
 
 def _spreads(groups: Sequence[Group], name: str) -> list[str]:

@@ -28,8 +28,13 @@ fetch_option = option("--fetch", "First fetch tags and history, which CI checkou
 
 def _with_only(context: click.Context, _: click.Parameter, where: str | None) -> str | None:
     """Return ``--where`` with what ``--only-with`` says, which is read before it."""
-    names = (name.replace("'", "''") for name in query.split(context.params.pop("only_with", None)))
-    having = [f"not '{name}' is missing" for name in names]
+    names = query.split(context.params.pop("only_with", None))
+    if names:  # what is wrong is to be said of what was typed
+        index = opened()[2]
+        query.where(index, where)
+        for name in names:
+            query.find_key(index, name)
+    having = ["not '{}' is missing".format(name.replace("'", "''")) for name in names]
     conditions = [*having, f"({where})"] if where and where.strip() and having else having
     return " and ".join(conditions) or where
 

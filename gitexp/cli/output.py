@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from gitexp.cli.declare import Command, option, together
+from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import portable
 
@@ -22,11 +23,20 @@ _DIGITS = 5  # significant, of a number for people
 _LONGEST, _SHORTEST = 200, 8  # columns that a cell is cut to
 
 
+def _form(ctx: click.Context, option: click.Parameter, given: bool) -> None:
+    """Note which form was asked for; there is one."""
+    before = ctx.params.setdefault("form", None)
+    if given and before:
+        raise UsageError(f"--{before} and --{option.name} are two forms; leave one out")
+    ctx.params["form"] = option.name if given else before
+
+
+_FORM: dict[str, Any] = {"expose_value": False, "callback": _form}
 # a reading command gets as ``form`` which of them it is: None, json, csv or md
 output_options = together(
-    option("--json", "Print JSON.", "form", flag_value="json"),
-    option("--csv", "Print CSV.", "form", flag_value="csv"),
-    option("--md", "Print a Markdown table.", "form", flag_value="md"),
+    option("--json", "Print JSON.", **_FORM),
+    option("--csv", "Print CSV.", **_FORM),
+    option("--md", "Print a Markdown table.", **_FORM),
 )
 whole_option = option("--whole", "Show long lines and values whole, not cut with ….")
 
@@ -233,6 +243,11 @@ def numbers(values: Sequence[Any]) -> list[str]:
         shown[value] if isinstance(value, float) and value == value else number(value)
         for value in values
     ]
+
+
+def number_rows(rows: Sequence[Sequence[Any]]) -> list[tuple[str, ...]]:
+    """Return the rows of a table with each column as ``numbers`` shows it."""
+    return [*zip(*map(numbers, zip(*rows)))] or [()] * len(rows)
 
 
 def values(found: Mapping[str, Any], most: int | None = None) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from gitexp.cli import output
-from gitexp.cli.declare import POSITIVE, argument, option
+from gitexp.cli.declare import NUMBER, POSITIVE, argument, option
 from gitexp.cli.opened import Selection, chosen, metric_option, opened, where_option
 from gitexp.cli.options import confirmed
 from gitexp.compare import bisect as bisecting
@@ -130,8 +130,8 @@ def verify_command(
 @argument("GOOD")
 @argument("BAD")
 @metric_option("The metric that got worse.", required=True)
-@option("--max N", "Values up to N are good.", "high", type=float)
-@option("--min N", "Values from N on are good.", "low", type=float)
+@option("--max N", "Values up to N are good.", "high", type=NUMBER)
+@option("--min N", "Values from N on are good.", "low", type=NUMBER)
 @option(
     "--repeats",
     "How many values to get for each commit; the median counts.",
@@ -148,8 +148,8 @@ def bisect_command(
     gitexp bisect --metric rmse --max 18.5 exp-3 exp-9
 
     git bisect searches in a separate work tree. Where an experiment with BAD's command was recorded
-    at a commit, its value is used; other commits are run. One that cannot be run is skipped. The
-    commit is printed with its diff.
+    at a commit, its value is used; other commits are run, GOOD's first. One that cannot be run is
+    skipped. The commit is printed with its diff.
     """
     if high is None and low is None:
         raise UsageError(

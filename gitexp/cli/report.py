@@ -172,10 +172,10 @@ def _markdown(
     params = varying(shown)
     headers = ["experiment", "status", *metrics, *params, "duration"]
     rows = []
-    for item in shown:
-        values = [measured(item, name, base, settings) for name in metrics]
-        values += [output.number(item.params.get(name)) for name in params]
-        rows.append([item.name, item.status, *values, output.duration(item.duration)])
+    given = output.number_rows([[*map(item.params.get, params)] for item in shown])
+    for item, values in zip(shown, given):
+        found = [measured(item, name, base, settings) for name in metrics]
+        rows.append([item.name, item.status, *found, *values, output.duration(item.duration)])
     count = output.counted(len(experiments), "experiment")
     title = f"### {count}" + (f", against {escaped(base.name)}" if base else "")
     lines = [title, "", table(headers, rows)]

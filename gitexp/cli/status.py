@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from gitexp.cli import output, plot
-from gitexp.cli.declare import argument, option
+from gitexp.cli.declare import NUMBER, argument, option
 from gitexp.cli.opened import where_option
 from gitexp.formats import message, settings
 from gitexp.formats.errors import GitexpError, NotFoundError, UsageError
@@ -92,7 +92,7 @@ def _unpushed(repo: Repo, where: str | None) -> tuple[str | None, list[str]]:
 
 @click.command("watch")
 @argument("[RUN]", "wanted")
-@option("--every SECONDS", "How often to look.", default=1.0)
+@option("--every SECONDS", "How often to look.", type=NUMBER, default=1.0)
 def watch_command(wanted: str | None, every: float) -> None:
     """Follow the active runs until they end: their latest values and curves. RUN is the start of
     an id; without it, all of them, and those that begin meanwhile."""
@@ -112,7 +112,7 @@ def watch_command(wanted: str | None, every: float) -> None:
         back = f"\x1b[{drawn}A\x1b[J" if drawn and sys.stdout.isatty() else ""
         click.echo(back + "\n".join(lines))
         drawn = len(lines)
-        time.sleep(max(every, 0.1))
+        time.sleep(min(max(every, 0.1), 3600))
         folders = folders if wanted else finish.live_runs(repo)
         seen.update(folders)
     died = sum(one.exists() for one in seen)

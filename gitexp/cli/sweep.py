@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,13 @@ from gitexp.sweeps import space as spaces
 from gitexp.sweeps.engines import ENGINES
 from gitexp.sweeps.plan import Frozen, Plan
 
+_ENDINGS = (".yml", ".yaml")  # of a sweep file
 _SECTIONS = {
     "given": "What is tried",
     "timeout": "Each trial",
     "jobs": "Where and how many at once",
     "group": "The sweep as a whole",
-    "form": "The table at the end",
+    "json": "The table at the end",
 }
 _RUNNING = ("jobs", "engine", "address", "push")  # what is no part of the plan
 _EXAMPLES = """
@@ -35,9 +37,20 @@ gitexp sweep --resume sweep-1124-7c3a
 """
 
 
+class _Sweep(Sectioned):
+    """Takes options after a sweep file, too, as they would be a program's own after a program."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # unset: an empty tuple in click 8.1, no tuple in later ones
+        command = self.make_parser(ctx).parse_args([*args])[0].get("command")
+        if command and isinstance(command, tuple) and command[0].endswith(_ENDINGS):
+            ctx.allow_interspersed_args = args[: -len(command)][-1:] != ["--"]
+        return super().parse_args(ctx, args)
+
+
 @click.command(
     "sweep",
-    cls=Sectioned,
+    cls=_Sweep,
     sections=_SECTIONS,
     examples=_EXAMPLES,
     context_settings={"allow_interspersed_args": False},
@@ -105,7 +118,8 @@ def sweep_command(
 
     The work tree is snapshot once, at the start, and each trial runs in a work tree of its own, so
     you can go on working. Ctrl-C lets the running trials end, Ctrl-C twice stops them; --resume
-    runs what is missing.
+    runs what is missing. Exit code 0: all were run, even if some failed. 1: all failed, or not all
+    could be recorded or pushed. 130: stopped before the end.
     """
     if again and not resume:
         raise UsageError("--again goes with --resume GROUP")
@@ -137,9 +151,7 @@ def _options(
         # the option without a remote, and what stands after it
         if not command and _is_file((options[name] or "",)):
             command, options[name] = (options[name],), ""
-    told: dict[str, Any] = {"command": command}
-    if _is_file(command):
-        told = sweep_file.read(Path(command[0]), click.get_current_context().command.params)
+    told = _told(command)
     told["space"] = {**told.get("space", {}), **(spaces.parse(given) if given else {})}
     told |= {name: value for name, value in options.items() if value is not None}
     if "timeout" in told:
@@ -180,7 +192,21 @@ def _resumed(repo: Repo, group: str, options: dict[str, Any]) -> Frozen:
 
 def _is_file(command: tuple[str, ...]) -> bool:
     word = command[0] if len(command) == 1 else ""
-    return word.endswith((".yml", ".yaml")) and Path(word).is_file()
+    return word.endswith(_ENDINGS) and Path(word).is_file()
+
+
+def _told(command: tuple[str, ...]) -> dict[str, Any]:
+    """Return what a sweep file says, where it stands for the command; raise UsageError where there
+    is none of that name, or more was said."""
+    context = click.get_current_context()
+    if not (context.allow_interspersed_args or _is_file(command)):
+        return {"command": command}
+    name, *more = command
+    if not Path(name).is_file():
+        raise UsageError(f"there is no file {name}; check the path of the sweep file")
+    if more:
+        raise UsageError(f"{name} says itself what to run; leave out: {shlex.join(more)}")
+    return sweep_file.read(Path(name), context.command.params)
 
 
 def _link(repo: Repo, path: str) -> tuple[str, str]:
@@ -192,8 +218,6 @@ def _link(repo: Repo, path: str) -> tuple[str, str]:
 
 
 def _print_commands(plan: Plan) -> None:
-    import shlex
-
     points = search.known_points(plan)
     if points is None:
         raise UsageError(

@@ -14,7 +14,7 @@ from gitexp.formats.errors import UsageError, did_you_mean
 from gitexp.sweeps import space as spaces
 
 Kind = tuple[str, Callable[[Any], bool]]  # what a value must be, and whether one is that
-_NOT_IN_A_FILE = {"given", "link", "dry_run", "resume", "again", "form"}
+_NOT_IN_A_FILE = {"given", "link", "dry_run", "resume", "again", "json", "csv", "md"}
 
 
 def read(file: Path, options: Iterable[click.Parameter]) -> dict[str, Any]:

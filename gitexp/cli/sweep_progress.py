@@ -39,7 +39,9 @@ class Line:
             return
         if now.stopping > (before.stopping if before else 0):
             output.say(_STOPPING[min(now.stopping, 2) - 1])
-        if now.last and (before is None or before.last is not now.last) and now.done:
+        if now.done and before is None:
+            output.say(f"{now.done}/{now.total} recorded before")
+        elif now.last and (before is None or before.last is not now.last) and now.done:
             output.say(f"{now.done}/{now.total} {_described(self._plan, now)}")
 
     def warn(self, text: str) -> None:
@@ -98,9 +100,9 @@ def print_result(done: Done, form: str | None) -> int:
     elif rows:
         told = told[:_MOST_TOLD]
         cells = []
-        for row in rows[:_SHOWN]:
-            shown = [*([_mean(row)] if aimed else []), *map(output.number, values(row, told))]
-            cells.append([_named(row), *shown, _status(row)])
+        shown = output.number_rows([values(row, told) for row in rows[:_SHOWN]])
+        for row, numbers in zip(rows, shown):
+            cells.append([_named(row), *[_mean(row)][: len(aimed)], *numbers, _status(row)])
         headers = ["experiment", *aimed[:1], *told, *names, "status"]
         output.print_table(headers, cells, [False, *[True] * (len(headers) - 2), False])
         if len(rows) > _SHOWN:

@@ -2,13 +2,15 @@
 recorded experiments first.
 
 The command is that of the bad experiment. A commit counts as measured where an experiment is that
-commit, or was run from it without a change, by the same command; only the others are run. A commit
+commit, or was run from it without a change, by the same command on the same inputs; only the others
+are run, the good experiment's first, since its own command may be what made it good. A commit
 that cannot be run is skipped, as git does it.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from gitexp.formats.errors import CannotRunError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, content
 from gitexp.runs import worktree
-from gitexp.store import query
+from gitexp.store import conditions, query
 from gitexp.store.index import Index
 from gitexp.store.query import Sql
 
@@ -77,7 +79,8 @@ def bisect(
         told: is called after each commit.
 
     Raises:
-        UsageError: the first is not good, or the last not bad.
+        UsageError: the first is not good, or the last not bad; or the first's code is bad, too,
+            with the command and the inputs of the last.
         NotFoundError: one of them has no such metric.
         CannotRunError: no command was recorded.
     """
@@ -91,6 +94,15 @@ def bisect(
                 f" {'bad' if wanted else 'good'}; the good one comes first"
             )
     with worktree.checkout(repo, bad.id, "bisect") as tree:
+        if not _recorded(index, good.id, todo, limit.metric):
+            step = _measured(index, tree, good.id, todo, limit, repeats, shown)
+            told(step)
+            if step.good is False:
+                raise UsageError(
+                    f"the code of {good.name}, run as {bad.name} was, has"
+                    f" {limit.metric}={step.value:.6g}, so no commit made it worse; what did:"
+                    f" gitexp why {good.name} {bad.name} -m {shlex.quote(limit.metric)}"
+                )
         inside = Repo.discover(tree)
         said = inside.line("bisect", "start", "--no-checkout", bad.id, good.id)
         while not (ends := _ends(said)):
@@ -135,13 +147,17 @@ def _measured(
 
 
 def _recorded(index: Index, commit: str, todo: rerun.Task, metric: str) -> list[float]:
-    """Return the values of the metric in experiments with this commit's code, by the same
-    command."""
+    """Return the values of the metric in experiments with this commit's code, by the same command,
+    on the same inputs."""
     of_it = "tag.\"commit\" = ? OR json_extract(tag.summary, '$.parent') = ?"
     where = Sql(of_it, (commit, commit)).within(query.ONCE)
     return [
         item.metrics[metric]
         for item in index.select(*where, everybody=True)
         if item.status == "finished" and metric in item.metrics and item.command == todo.shown
+        if all(
+            hashed == todo.inputs.get(path, hashed)
+            for path, hashed in conditions.texts(item.extra, "inputs").items()
+        )
         if item.id == commit or rerun.ran_code_of(index.repo, commit, item)
     ]

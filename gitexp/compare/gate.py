@@ -50,7 +50,7 @@ class Verdict(NamedTuple):
 def parse_allowance(text: str) -> Allowance:
     """Read ``1%``, ``0.02`` or ``1e-6``; raise UsageError for anything else."""
     match = re.fullmatch(r"(?i)\s*((?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*(%?)\s*", text)
-    if not match:
+    if not match or math.isinf(float(match[1])):
         raise UsageError(
             f"'{text}' is not an allowance; write a share like 1%, or an amount like 0.02"
         )

@@ -29,6 +29,7 @@ from gitexp.repo import Object, Repo, dvc_pointers
 from gitexp.store import conditions, gathering
 
 GOOD, BAD, UNSIGNED = "good", "bad", "unsigned"
+_OF_THE_KERNEL = re.compile(r"/(dev(?!/shm)|proc|sys)\b")
 
 
 @dataclass(frozen=True)
@@ -251,16 +252,30 @@ def _inputs(repo: Repo, experiment: Experiment) -> Iterator[tuple[bool, str]]:
         in_commit = conditions.hash_recorded(repo, experiment.id, path)
         if in_commit == recorded:
             continue
-        place = repo.root / path
-        inside = place.resolve().is_relative_to(repo.root.resolve())
-        # a tag may name any folder, the root of the disk too
-        here = conditions.hash_input(place) if inside or not place.is_dir() else None
+        read = _may_be_read(repo, path)
+        here = conditions.hash_input(repo.root / path) if read else None
         shown = message.one_line(path)
-        if here is None and in_commit is None:
-            yield False, f"input {shown} is not here"
+        # of a link the commit holds where it leads
+        if here is None and (in_commit is None or (repo.root / path).is_symlink()):
+            why = " is not here" if read else ": a folder outside the repository is not read"
+            yield False, f"input {shown}{why}"
         elif here != recorded:
             now = (in_commit or here or "")[:19]
             yield True, f"input {shown} is not what it was: {now}, recorded {recorded[:19]}"
+
+
+def _may_be_read(repo: Repo, path: str) -> bool:
+    """Whether an input may be read: a folder outside of the repository may not, since a tag may
+    name any, the root of the disk too. One behind a link that lies in the work tree may, unless
+    the link leads to a folder that holds the repository, or to what the kernel makes up."""
+    place, root = Path(repo.root, path), Path(os.path.realpath(repo.root))
+    if not os.path.isdir(place) or Path(os.path.realpath(place)).is_relative_to(root):
+        return True
+    way = (one for one in (*reversed(place.parents), place) if one.is_relative_to(repo.root))
+    link = next((one for one in way if one != repo.root and one.is_symlink()), place)
+    target = link.resolve()
+    inside = link.is_symlink() and place.resolve().is_relative_to(target)
+    return inside and not root.is_relative_to(target) and not _OF_THE_KERNEL.match(str(target))
 
 
 _SIGNERS = "gpg.ssh.allowedsignersfile"

@@ -75,13 +75,13 @@ def _curves(axes: Axes, experiments: Sequence[Experiment], metric: str) -> None:
     drawn = 0
     for item in experiments:
         points = [(one.step, one.value) for one in item.points() if one.name == metric]
-        if points:
+        if any(math.isfinite(value) for _, value in points):
             steps, values = zip(*sorted(points, key=itemgetter(0)))
             dots: Any = {"marker": "o", "markersize": 4, "markevery": _alone(values)}
             axes.plot(steps, values, label=item.name, **dots)
             drawn += 1
     if not drawn:
-        raise UsageError(f"none of these experiments has a history of '{metric}'")
+        raise UsageError(f"none of these experiments has a history of '{metric}' in finite numbers")
     axes.set(xlabel="step", ylabel=metric)
     if drawn <= _IN_A_LEGEND:
         axes.legend(frameon=False, fontsize="small")

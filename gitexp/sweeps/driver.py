@@ -104,13 +104,13 @@ class Driver:
             undo.pop_all()
         self._running: dict[str, Running] = {}
         self._ended: queue.SimpleQueue[tuple[str, Future[Result]]] = queue.SimpleQueue()
-        self._presses = 0
-        self._next_look = self._next_record = 0.0
+        self._presses, self._next_look, self._next_record = 0, 0.0, 0.0
         self._problems: list[str] = []
         self._unsent: dict[str, str] = {}  # name of a trial: why its worker could not push it
         self._progress = Progress()
         for item in sorted(self._schedule.closed.values(), key=lambda item: item.started):
             self._progress = self._progress.with_trial(frozen.plan, item)
+        self._progress = replace(self._progress, last=None)  # none has run here
         self._pusher = Pusher(repo, push) if push else None
         if self._pusher:
             self._pusher.add(recorded)

@@ -57,8 +57,8 @@ def start(
             f"there is no engine '{name}'.{did_you_mean(name, ENGINES)} There are"
             f" {', '.join(ENGINES)}"
         )
-    if jobs < 1:
-        raise UsageError(f"--jobs must be 1 or more, not {jobs}")
+    if not jobs >= 1 or jobs % 1:
+        raise UsageError(f"--jobs must be a whole number from 1, not {jobs}")
     if address and name == "loky":
         raise UsageError("engine loky has no --address; it is for dask, ray and slurm")
     if outlive and name == "ray":

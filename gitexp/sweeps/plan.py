@@ -107,8 +107,13 @@ def below(repo: Repo) -> str:
 
 def check(plan: Plan) -> Plan:
     """Return the plan if it can be run, else raise UsageError: better now than in each trial."""
-    if plan.repeat < 1:
-        raise UsageError(f"--repeat must be 1 or more, not {plan.repeat}")
+    for name, value, least in (
+        ("repeat", plan.repeat, 1), ("retries", plan.retries, 0), ("trials", plan.trials or 1, 1)
+    ):  # fmt: skip
+        if not value >= least or value % 1:
+            raise UsageError(f"--{name} must be a whole number from {least}, not {value}")
+    if plan.timeout is not None and not plan.timeout > 0:
+        raise UsageError(f"--timeout must be more than 0 seconds, not {plan.timeout}")
     if plan.prune and plan.repeat > 1:
         raise UsageError("--prune judges single trials; use it without --repeat")
     if not plan.command:

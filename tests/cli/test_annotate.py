@@ -41,6 +41,10 @@ def test_labels_come_and_go_and_the_commit_stays(project: Project) -> None:
 def test_a_label_that_starts_like_an_option_is_removed_all_the_same(project: Project) -> None:
     record(project, labels=("hard", "h", "rm"))
     assert project.gitexp("label", "1", "-hard", "--remove", "rm") == "exp-1: h\n"
+    assert project.gitexp("label", "1", "--", "+all", "-h") == "exp-1: all\n"
+    assert "no label 'x'" in project.run("label", "1", "--", "-x").stderr
+    assert "gitexp label 1 +y" in project.error("label", "1", "y", code=3)
+    assert "+1" not in project.error("label", "y", "1", code=3)
 
 
 def test_removing_what_is_not_there_says_so_and_changes_nothing(project: Project) -> None:
@@ -126,6 +130,8 @@ def test_a_note_that_is_not_there_is_neither_edited_nor_removed(project: Project
     assert notes.of(Repo.discover(project.root), project.git("rev-parse", "exp-1^{}")).texts == (
         "one",
     )
+    project.gitexp("note", "1", "two")
+    assert "has 2 notes that were" in project.error("note", "1", "--remove", "--number", "5")
 
 
 def test_experiments_are_labelled_and_removed_by_a_condition(project: Project) -> None:

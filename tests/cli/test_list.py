@@ -388,6 +388,16 @@ def test_metrics_and_what_is_sorted_by_stay_visible(project: Project) -> None:
     assert "zz_a_long_name" in on_terminal(project, "list", "--sort", "zz_a_long_name", columns=12)
 
 
+def test_columns_show_what_tells_their_values_apart(project: Project) -> None:
+    for lr in ("1.0000001", "1.0000002", "1.0000003"):
+        project.gitexp("log", "-M", "loss=1.5", "-p", f"lr={lr}")
+    for call in (
+        ("list", "--group-by", "lr"), ("leaderboard", "-m", "loss"), ("report", "1..3", "--md")
+    ):  # fmt: skip
+        shown = project.gitexp(*call)
+        assert all(lr in shown for lr in ("1.0000001", "1.0000002", "1.0000003"))
+
+
 def test_a_group_with_a_nan_says_so(project: Project) -> None:
     for value in (1.0, float("nan")):
         record(project, {"lr": 1}, {"loss": value})

@@ -70,6 +70,24 @@ def test_a_condition_chooses_what_is_compared_plotted_and_verified(two: Project)
     assert two.gitexp("diff", "--where", "lr > 0") == two.gitexp("diff", "exp-1", "exp-2")
 
 
+def test_an_error_says_what_was_typed(two: Project) -> None:
+    """Not the condition that --only-with stands for."""
+    for name in ("list", "curve", "verify"):
+        said = two.error(name, *["rmse"][: name == "curve"], "--only-with", "rmse,nosuch")
+        assert said.startswith("no experiment has a param, metric or attribute 'nosuch'")
+    said = two.error("list", "--only-with", "rmse", "--where", "lr >")
+    assert said == "where 'lr >', at the end: expected a value"
+    assert "'worse'" in two.error("list", "--only-with", "rmse", "--sort", "worse")
+
+
+@pytest.mark.parametrize("name", ["list", "show", "status", "tried", "sweep", "why"])
+def test_one_form_at_a_time(two: Project, name: str) -> None:
+    given = {"show": ["1"], "sweep": ["-p", "x=1", "ls"], "why": ["1", "2"]}.get(name, [])
+    said = two.error(name, "--json", "--csv", *given)
+    assert said == "--json and --csv are two forms; leave one out"
+    assert two.gitexp("list", "--json", "--json") == two.gitexp("list", "--json")
+
+
 def test_a_condition_for_a_diff_must_match_two(two: Project) -> None:
     assert "must match two experiments, and matches 1" in two.error("diff", "-w", "lr = 0.1")
     assert "not both" in two.error("diff", "exp-1", "-w", "lr > 0")

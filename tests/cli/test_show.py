@@ -129,6 +129,16 @@ def test_curve_says_what_is_missing(project: Project) -> None:
     assert said.endswith("there is nothing to plot: no metric 'loss' in exp-2\n")
 
 
+def test_a_curve_without_a_finite_value_is_not_drawn(project: Project) -> None:
+    record(project, {}, {"loss": [math.inf] * 5})
+    record(project, {}, {"loss": [1.0, math.inf]})
+    done = project.run("curve", "1", "loss")
+    assert (done.stdout, done.returncode) == ("loss\na  exp-1: inf → inf\n", 0)
+    assert "nothing to draw" in done.stderr
+    said = project.error("plot", "curves", "1", "-m", "loss", "-o", "chart.svg")
+    assert said.endswith("has a history of 'loss' in finite numbers")
+
+
 @pytest.mark.parametrize(
     "values", [[], [5.0], [5.0, 5.0], [math.inf, 1.0, math.nan], [1e308, -1e308]]
 )

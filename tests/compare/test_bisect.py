@@ -100,6 +100,29 @@ def test_a_search_that_cannot_be_says_why(history: Project) -> None:
     )
 
 
+def test_no_commit_is_blamed_for_what_the_command_or_the_data_did(
+    project: Project, runs: Path, tmp_path: Path
+) -> None:
+    """The good experiment's code is asked first, as the bad one was run."""
+    data = tmp_path / "data.txt"
+    data.write_text("10")
+    reading = f"value = float(open({str(data)!r}).read())\n"
+    project.commit(train_py=TRAIN.format(runs=str(runs)), model_py=reading)
+    call = ("run", "--no-advance", "--input", str(data), "--", PYTHON, "train.py")
+    project.gitexp(*call)
+    for at in (1, 2):
+        project.commit(f"docs {at}", README=str(at))
+    project.gitexp(*call, "--lr", "9")
+    data.write_text("20")
+    project.gitexp(*call)
+    for bad in ("exp-2", "exp-3"):
+        done = project.run("bisect", "-m", "rmse", "--max", "15", "exp-1", bad, "--yes")
+        assert done.returncode == 2
+        assert "no commit made it worse" in done.stderr
+        assert f"gitexp why exp-1 {bad} -m rmse" in done.stderr
+        assert "docs" not in done.stdout
+
+
 def test_a_change_is_taken_apart(project: Project, runs: Path) -> None:
     """Code did 5, the option 2, the params file 1.5, and one more option that does nothing 0."""
     script = TRAIN.format(runs=str(runs)).replace(

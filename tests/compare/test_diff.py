@@ -211,6 +211,19 @@ def test_untracked_files_that_no_run_would_take_are_named(one: Project) -> None:
 
 
 @pytest.mark.parametrize(
+    ("a", "b", "shown"),
+    [
+        (0.01, 0.25, "+2400%"), (1.0, 1.5, "+50.00%"), (1e-9, 5000.0, "> +1000000%"),
+        (1e-9, -5000.0, "< -1000000%"), (1.0, 10_000.0, "+999900%"),
+    ],
+)  # fmt: skip
+def test_a_large_share_is_readable(project: Project, a: float, b: float, shown: str) -> None:
+    for value in (a, b):
+        record(project, {}, {"m": value})
+    assert project.gitexp("diff", "1", "2").splitlines()[-1].endswith(f"  {shown}")
+
+
+@pytest.mark.parametrize(
     ("a", "b", "percent"),
     [
         (0.0, 1.0, None),

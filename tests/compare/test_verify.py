@@ -267,6 +267,35 @@ def test_inputs_are_checked_where_they_are(project: Project) -> None:
     assert "is not there" in project.error("log", "--metric", "rmse=1", "--input", "nothing.csv")
 
 
+def test_a_folder_outside_is_read_behind_a_link_of_the_work_tree_alone(
+    project: Project, tmp_path: Path
+) -> None:
+    """A tag may be anybody's and name any folder; a link costs time at worst."""
+    outside = tmp_path / "outside"
+    (outside / "below").mkdir(parents=True)
+    (outside / "below" / "x").write_text("1")
+    (project.root / "link").symlink_to(outside)
+    for name in ("link", "link/below", str(outside)):
+        project.gitexp("log", "-M", "rmse=1", "--input", name)
+    assert "not checked" not in project.gitexp("verify", "1", "2")
+    (outside / "below" / "x").write_text("2")
+    for number, name in ((1, "link"), (2, "link/below")):
+        shown = project.gitexp("verify", f"exp-{number}", code=1)
+        assert f"{name} is not what it was" in shown
+    refused = f"not checked: input {outside}: a folder outside the repository is not read"
+    assert refused in project.gitexp("verify", "exp-3")
+    for target in ("/", tmp_path, "/proc", "/sys/kernel"):
+        (project.root / "link").unlink()
+        (project.root / "link").symlink_to(target)
+        assert "is not read" in project.gitexp("verify", "exp-1")
+    (project.root / "link").unlink()
+    (project.root / "link").symlink_to(outside / "below")
+    rewritten(project, "exp-1", '"link"', '"link/.."')
+    assert "is not read" in project.gitexp("verify", "exp-1")
+    shutil.rmtree(outside)
+    assert "is not here" in project.gitexp("verify", "exp-3")
+
+
 def test_all_and_json(project: Project) -> None:
     for at in range(3):
         record(project, {"at": at}, {"rmse": at})

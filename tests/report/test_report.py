@@ -318,6 +318,37 @@ def test_nan_passes_no_gate(project: Project) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "call",
+    ["agent init", "leaderboard -m rmse", "book", "diff 1 2 --html", "report -o", "export csv -o"],
+)
+def test_a_place_that_takes_no_file_is_said(project: Project, call: str) -> None:
+    """With no option that the command has not."""
+    for value in (1.0, 2.0):
+        record(project, {}, {"rmse": value})
+    project.write("plain", "")
+    for folder in ("nodir", "plain"):
+        said = project.error(*call.split(), f"{folder}/X.md")
+        assert said.startswith(f"{folder}/X.md cannot be written: ")
+        assert said.endswith("choose another place")
+
+
+@pytest.mark.parametrize("bound", ["nan", "NaN", "inf", "-inf", "1e999", ""])
+def test_a_bound_that_is_no_number_is_refused(project: Project, bound: str) -> None:
+    """A threshold that CI computed wrongly, or not at all, must not keep it green."""
+    for value in (1.0, 2.0):
+        record(project, {}, {"rmse": value})
+    for call in (
+        ("gate", "1", "-m", "rmse", "--max", bound),
+        ("gate", "1", "-m", "rmse", "--min", bound),
+        ("gate", "2", "-m", "rmse", "--against", "1", "--max-regression", bound),
+        ("bisect", "1", "2", "-m", "rmse", "--max", bound),
+        ("reproduce", "1", "--tolerance", f"rmse={bound}"),
+        ("watch", "--every", bound),
+    ):
+        assert project.error(*call)
+
+
 def test_an_unknown_direction_is_asked_for(project: Project) -> None:
     for value in (1.0, 2.0):
         record(project, {}, {"thing": value})

@@ -4,6 +4,7 @@ be gone on with."""
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import re
@@ -473,6 +474,26 @@ def test_a_file_says_it_all_and_the_command_line_wins(project: Project) -> None:
     ]
     assert found(project)[0].command == "python train.py --rate 0.1 --wd 5"
     assert found(project)[0].group == "from-file"
+
+
+def test_options_may_follow_a_file(project: Project) -> None:
+    train(project)
+    project.write("sweep.yml", "command: python train.py\nparams: {lr: [0.1, 0.3]}\n")
+    for call in (
+        ("-p", "lr=1", "sweep.yml", "--dry-run"),
+        ("sweep.yml", "--dry-run", "-p", "lr=1"),
+    ):
+        assert project.gitexp("sweep", *call) == "python train.py --lr 1\n"
+    shown = project.gitexp("sweep", "--dry-run", "sweep.yml", "--append", "--seed", "3")
+    assert shown.splitlines() == ["python train.py --lr 0.1", "python train.py --lr 0.3"]
+    assert project.error("sweep", "nope.yml", "--csv").startswith("there is no file nope.yml")
+    assert "leave out: x.py -a" in project.error("sweep", "sweep.yml", "--", "x.py", "-a")
+    assert "No such option" in project.error("sweep", "sweep.yml", "--nonsense")
+    # a program's own
+    project.write("tool.yml", "#!/bin/sh\n")
+    (project.root / "tool.yml").chmod(0o755)
+    dry = project.gitexp("sweep", "--dry-run", "-p", "x=1", "--", "./tool.yml", "--dry-run")
+    assert dry == "./tool.yml --dry-run --x 1\n"
     project.write("odd.yml", "comand: python train.py\n")
     assert (
         project.error("sweep", "odd.yml")
@@ -564,8 +585,9 @@ def test_resume_runs_what_is_missing_from_the_old_snapshot_and_failed_ones_when_
     sweep(project, "--group", "g", "-p", "lr=0.1,0.2,0.3")
     project.commit(train_py="raise SystemExit('another time')\n")
     project.git("tag", "-d", "exp-1")
-    project.gitexp("sweep", "--resume", "g")
+    told = project.run("sweep", "--resume", "g").stderr.splitlines()
     assert [item.name for item in found(project)] == ["exp-4", "exp-2", "exp-3"]
+    assert [line[:9] for line in told[1:3]] == ["2/3 recor", "3/3 exp-4"]
     mark.touch()
     project.gitexp("sweep", "--resume", "g", "--again")
     assert [(item.params["lr"], item.status) for item in found(project)] == [
@@ -574,7 +596,8 @@ def test_resume_runs_what_is_missing_from_the_old_snapshot_and_failed_ones_when_
         (0.2, "finished"),
         (0.3, "finished"),
     ]
-    project.gitexp("sweep", "--resume", "g", "--again")
+    told = project.run("sweep", "--resume", "g", "--again").stderr.splitlines()
+    assert told[1:] == ["3/3 recorded before"]
     assert len(found(project)) == 4
     assert "there is no sweep 'gg'. Did you mean 'g'?" in project.error(
         "sweep", "--resume", "gg", code=3
@@ -849,6 +872,15 @@ def test_a_function_of_the_script_itself_can_be_swept(project: Project) -> None:
         text=True,
     )
     assert done.stdout == "[2, 4]\n", done.stderr
+
+
+@pytest.mark.parametrize("odd", [math.nan, -1, 0.5])
+@pytest.mark.parametrize("name", ["repeat", "retries", "trials", "timeout", "n_jobs"])
+def test_a_number_that_cannot_be_is_refused(project: Project, name: str, odd: Any) -> None:
+    if (name, odd) != ("timeout", 0.5):
+        with pytest.raises(UsageError, match=f"--{name.removeprefix('n_')} must be"):
+            gitexp.sweep("python --version", {"x": [1]}, **{name: odd})
+        assert not project.tags()
 
 
 def test_what_could_not_be_recorded_is_said_to_python_too(project: Project) -> None:
