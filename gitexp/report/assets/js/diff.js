@@ -29,6 +29,7 @@ function fileDiff(all, path, a, b, facts) {
       `To see it: gitexp diff ${quoted(E.name[a])} ${quoted(E.name[b])}`));
   const differ = name.endsWith(".ipynb") && old && now ? notebookDiff
     : name.endsWith(".csv") && old && now ? csvDiff : textDiff;
+  /** @type {{ node: any, added: number, removed: number, word?: string }} */
   const made = differ(old ?? { text: "" }, now ?? { text: "" });
   return el("details", { open: !facts && made.added + made.removed < 400, "data-path": name },
     title([made.added > 0 && el("span", { class: "plus" }, `+${made.added}`),
