@@ -15,7 +15,7 @@ import threading
 import warnings
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -108,15 +108,20 @@ class Journal:
     def add_params(self, values: Mapping[str, Any]) -> None:
         """Lay params over those that are there by now, whichever process logged them."""
         self._hold_too()
-        with contextlib.ExitStack() as stack:
-            # no other process changes them meanwhile, where the folder takes a lock
-            with contextlib.suppress(OSError):
-                stack.callback(stack.enter_context(locks.Held(self.folder / "params.lock")).drop)
+        with self.alone("params"):
             if (found := files.stamp(self.folder / "params.yml")) != self._stamp:
                 self._params = params.merge(self._params, journal.logged_params(self.folder))
             self._params = params.merge(self._params, values)
             self._write("params.yml", lambda: params.dump(self._params))
             self._stamp = files.stamp(self.folder / "params.yml") or found
+
+    @contextlib.contextmanager
+    def alone(self, what: str) -> Iterator[None]:
+        """Have no other process change this meanwhile, where the folder takes a lock."""
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError, RepositoryError):
+                stack.callback(stack.enter_context(locks.Held(self.folder / f"{what}.lock")).drop)
+            yield
 
     def write_facts(self, facts: Mapping[str, Any]) -> None:
         """Replace what is known of the run; a process that joined it writes a file of its own."""

@@ -63,6 +63,9 @@ class Run(LiveRun):
             step: a whole number for all of them; by itself it counts up from 0 for each metric.
         """
         stamp = int(time() * 1000)
+        if not hasattr(values, "items"):
+            kind = type(values).__name__
+            raise UsageError(f"metrics must be a mapping like {{'loss': 0.3}}, not {kind}")
         checked = [(name, metrics.number(name, value)) for name, value in values.items()]
         with self._lock:
             known = [self._series.get(name) or self._new_series(name) for name, _ in checked]
@@ -80,7 +83,7 @@ class Run(LiveRun):
             name: a dotted name is an address (``model.depth``).
             value: a number, text, truth value, None, list or mapping.
         """
-        self._log_params(params.nest([(name.strip(), params.plain(value))]))
+        self._log_params(params.nest([(str(name).strip(), params.plain(value))]))
 
     def log_params(self, values: Mapping[str, Any]) -> None:
         """Log params; later ones replace earlier ones of the same name.
@@ -243,13 +246,14 @@ class Run(LiveRun):
         """Keep what ``make`` gives as a file of a step; a silent rank makes nothing."""
         if self._journal is None:
             return
-        folder = artifacts.called(f"{kind}/{name}")
-        with self._knowing:  # two threads make two steps
+        folder, content = artifacts.called(name, f"{kind}/"), make()
+        with self._knowing, self._journal.alone(kind):  # two threads or processes make two steps
             if step is None:
-                files = (self._journal.folder / "artifacts" / folder).glob(f"*.{form}")
-                found = (int(file.stem) for file in files if file.stem.isdigit())
+                here = self._journal.folder / "artifacts" / folder
+                names = (Path(name) for name in next(os.walk(here), ((), (), ()))[2])
+                found = (int(file.stem) for file in names if file.stem.isdecimal())
                 step = max(found, default=-1) + 1
-            self.keep(f"{folder}/{_whole(name, step, kind[:-1])}.{form}", make())
+            self.keep(f"{folder}/{_whole(name, step, kind[:-1])}.{form}", content)
 
     def set_label(self, *labels: str) -> None:
         """Add labels.

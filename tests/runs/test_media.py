@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import multiprocessing
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,52 @@ def test_what_is_no_image_or_table_is_said_at_once(here: Project) -> None:
         with pytest.raises(gitexp.UsageError, match="step"):
             run.log_image(np.zeros((2, 2)), "bad", step=1.5)  # type: ignore[arg-type]
         assert not (run.folder / "artifacts").exists()
+
+
+def _log_in_worker(at: int) -> None:
+    gitexp.log_image(np.full((400, 400), at, np.uint8), "image")
+    gitexp.log_table({"a": [at]}, "table")
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_never_take_each_others_step(
+    here: Project, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"no {method} here")
+    monkeypatch.setenv("PYTHONPATH", str(Path(gitexp.__file__).parents[1]))
+    context: Any = multiprocessing.get_context(method)
+    with gitexp.start_run():
+        workers = [context.Process(target=_log_in_worker, args=(at,)) for at in range(4)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert [worker.exitcode for worker in workers] == [0] * 4
+    assert sorted(int(pixels(f"image/{at}")[0, 0]) for at in range(4)) == [*range(4)]
+    tables = {gitexp.get("@").read(f"{TOP}/tables/table/{at}.csv") for at in range(4)}
+    assert tables == {f"a\n{at}\n".encode() for at in range(4)}
+
+
+def test_a_name_that_the_disk_refuses_only_warns(here: Project) -> None:
+    with gitexp.start_run() as run:
+        with pytest.warns(RuntimeWarning, match="was not kept: File name too long"):
+            run.log_image(np.zeros((2, 2)), "x" * 300)
+        run.log_table({"a": [1]}, "x" * 300)
+        for name in (".", "", "a\0b"):
+            for log in (run.log_image, run.log_table, lambda _, name: run.log_text("t", name)):
+                with pytest.raises(gitexp.UsageError, match="cannot be an artifact's name"):
+                    log(np.zeros((2, 2)) if log == run.log_image else {"a": [1]}, name)
+        with pytest.warns(RuntimeWarning, match="this is missing"):
+            run.end()
+    assert gitexp.get("@").status == "finished"
+
+
+def test_a_figure_of_an_unknown_format_is_refused_in_a_line(here: Project) -> None:
+    figures = pytest.importorskip("matplotlib.figure")
+    said = r"'a\.xyz' cannot be drawn: .*'xyz'"
+    with gitexp.start_run() as run, pytest.raises(gitexp.UsageError, match=said):
+        run.log_figure(figures.Figure(), "a.xyz")
 
 
 def test_tables_are_csv_files_with_steps_and_show_folds_many(here: Project) -> None:

@@ -259,6 +259,15 @@ def test_a_value_that_is_no_number_names_the_metric(project: Project, value: Any
     assert dict(gitexp.get("exp-1").metrics) == {"fine": 2}
 
 
+@pytest.mark.parametrize("values", [None, [("a", 1)], "a"])
+def test_metrics_that_are_no_mapping_are_refused(project: Project, values: Any) -> None:
+    with gitexp.start_run() as run:
+        with pytest.raises(UsageError, match="metrics must be a mapping"):
+            run.log_metrics(values)
+        run.log_param(5, 5)  # type: ignore[arg-type]  as log_params({5: 5})
+    assert dict(gitexp.get("exp-1").params) == {"5": 5}
+
+
 def test_odd_values_and_steps(project: Project) -> None:
     import numpy as np
 
