@@ -204,6 +204,17 @@ def test_hooks_of_the_interpreter_are_as_they_were_outside_of_a_run(project: Pro
     assert gitexp.get("exp-3").failure == "ZeroDivisionError: division by zero"
 
 
+def test_an_error_that_is_older_than_the_run_is_not_its_end(project: Project) -> None:
+    text = (
+        "import sys\nsys.last_value = ValueError('before')\nimport gitexp\n"
+        "gitexp.log_metric('a', 1)\n"
+    )
+    script(project, text)
+    script(project, f"{text}sys.last_value = ValueError('meanwhile')\n")
+    found = [gitexp.get(name) for name in ("exp-1", "exp-2")]
+    assert [item.failure for item in found] == [None, "ValueError: meanwhile"]
+
+
 def test_start_and_end_without_with_and_the_module_level_functions(project: Project) -> None:
     gitexp.start_run(params={"a": 1})
     with pytest.raises(UsageError, match="end_run"):
