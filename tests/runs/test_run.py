@@ -347,6 +347,21 @@ def test_workers_log_into_the_run_and_only_the_owner_ends_it(
     assert dict(gitexp.get("exp-1").metrics) == {"own": 2, "child-0": 0, "child-1": 1, "child-2": 2}
 
 
+def test_a_param_and_one_below_its_name_are_both_kept(project: Project) -> None:
+    for first, second in ((("m", "resnet"), ("m.depth", 3)), (("m.depth", 3), ("m", "resnet"))):
+        with gitexp.start_run() as run:
+            run.log_param(*first)
+            other = pickle.loads(pickle.dumps(run))
+            other.log_param(*second)
+            other.end()
+            run.log_param("m.width", 8)
+        found = gitexp.get("@")
+        assert dict(found.params) == {"m": "resnet", "m.depth": 3, "m.width": 8}
+    with gitexp.start_run(resume="exp-2"):
+        pass
+    assert gitexp.get("exp-3").params == found.params
+
+
 def test_a_pickled_run_joins(project: Project) -> None:
     with gitexp.start_run() as run:
         other = pickle.loads(pickle.dumps(run))
