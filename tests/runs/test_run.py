@@ -11,6 +11,7 @@ import pickle
 import subprocess
 import sys
 import textwrap
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -277,6 +278,33 @@ def test_metrics_that_are_no_mapping_are_refused(project: Project, values: Any) 
             run.log_metrics(values)
         run.log_param(5, 5)  # type: ignore[arg-type]  as log_params({5: 5})
     assert dict(gitexp.get("exp-1").params) == {"5": 5}
+
+
+def test_what_is_logged_after_the_end_is_named_once_and_harms_nothing(project: Project) -> None:
+    with gitexp.start_run() as run:
+        run.log_metric("x", 1)
+    with warnings.catch_warnings(record=True) as said, open(project.root / "own", "wb"):
+        warnings.simplefilter("always")
+        for _ in range(2):
+            run.log_metric("late", 1)
+            run.log_metrics({"late": 1})
+            run.log_param("p", 1)
+            run.set_label("late")
+            run.set_note("late")
+            run.log_text("text", "late.txt")
+            run.log_table({"a": [1]}, "late")
+        run.end()
+    expected = (
+        "gitexp: run exp-1 has ended; what is logged into it now is lost; start another with"
+        " gitexp.start_run()"
+    )
+    assert [str(item.message) for item in said] == [expected]
+    assert said[0].filename == __file__
+    assert (project.root / "own").read_bytes() == b""
+    assert not run.folder.exists()
+    silent = Run(None, None, {})
+    silent.end()
+    silent.log_metric("x", 1)
 
 
 def test_odd_values_and_steps(project: Project) -> None:
