@@ -145,6 +145,13 @@ class Journal:
             self._unkept.append(f"the artifact {path}")
             self.warn(f"artifact {path} was not kept", error)
 
+    def next_step(self, folder: str) -> int:
+        """Return the number after those that the files in a folder of artifacts have."""
+        there = next(os.walk(self.folder / "artifacts" / folder), ((), (), ()))[2]
+        spared = (name for name in self._spared if os.path.dirname(name) == f"artifacts/{folder}")
+        stems = (Path(name).stem for name in (*there, *spared))
+        return max((int(stem) for stem in stems if stem.isdecimal()), default=-1) + 1
+
     def warn(self, what: str, error: BaseException) -> None:
         """Say once that the machine fails us; the training goes on."""
         if not self._warned:

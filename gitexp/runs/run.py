@@ -248,12 +248,8 @@ class Run(LiveRun):
             return
         folder, content = artifacts.called(name, f"{kind}/"), make()
         with self._knowing, self._journal.alone(kind):  # two threads or processes make two steps
-            if step is None:
-                here = self._journal.folder / "artifacts" / folder
-                names = (Path(name) for name in next(os.walk(here), ((), (), ()))[2])
-                found = (int(file.stem) for file in names if file.stem.isdecimal())
-                step = max(found, default=-1) + 1
-            self.keep(f"{folder}/{_whole(name, step, kind[:-1])}.{form}", content)
+            at = self._journal.next_step(folder) if step is None else step
+            self.keep(f"{folder}/{_whole(name, at, kind[:-1])}.{form}", content)
 
     def set_label(self, *labels: str) -> None:
         """Add labels.

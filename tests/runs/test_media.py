@@ -107,6 +107,18 @@ def test_a_name_that_the_disk_refuses_only_warns(here: Project) -> None:
     assert gitexp.get("@").status == "finished"
 
 
+def test_steps_count_on_where_the_folder_takes_nothing(here: Project) -> None:
+    with gitexp.start_run() as run:
+        in_the_way = run.folder / "artifacts"
+        in_the_way.write_bytes(b"")
+        with pytest.warns(RuntimeWarning, match="could not be written"):
+            for at in range(3):
+                run.log_table({"a": [at]}, "table")
+        in_the_way.unlink()
+    tables = [gitexp.get("@").read(f"{TOP}/tables/table/{at}.csv") for at in range(3)]
+    assert tables == [b"a\n0\n", b"a\n1\n", b"a\n2\n"]
+
+
 def test_a_figure_of_an_unknown_format_is_refused_in_a_line(here: Project) -> None:
     figures = pytest.importorskip("matplotlib.figure")
     said = r"'a\.xyz' cannot be drawn: .*'xyz'"
