@@ -148,11 +148,15 @@ def test_a_confusion_matrix_is_an_image_and_a_table(here: Project) -> None:
     with gitexp.start_run() as run:
         run.log_confusion_matrix(["cat", "dog", "cat"], np.array(["cat", "cat", "cat"]))
         gitexp.log_confusion_matrix([1, 0], [1, 1], labels=[1, 0], name="numbers", step=7)
+        gitexp.log_table({"a": [1]}, "both")
+        gitexp.log_confusion_matrix([1, 0], [1, 1], name="both")
     found = gitexp.get("@")
     assert found.read(f"{TOP}/tables/confusion_matrix/0.csv") == b"true,cat,dog\ncat,2,0\ndog,1,0\n"
     assert found.read(f"{TOP}/tables/numbers/7.csv") == b"true,1,0\n1,1,0\n0,1,0\n"
     assert pixels("confusion_matrix/0").size
     assert pixels("numbers/7").size
+    assert found.read(f"{TOP}/tables/both/1.csv").startswith(b"true,0,1\n")
+    assert pixels("both/1").size, "an image and a table of one matrix have one step"
 
 
 def test_a_missing_library_is_named_with_its_extra(
