@@ -167,7 +167,7 @@ class Graft:
             if any(name in mine or name in theirs for name in names):
                 kept = [item for item in mine.items() if item[0] not in names]
                 taken = [(name, theirs[name]) for name in names if name in theirs]
-                (tree / path).write_bytes(params.dump(params.nest([*kept, *taken])))
+                (tree / path).write_bytes(params.dump(params.nested(dict([*kept, *taken]))))
 
     def _take(self, tree: Path, files: Sequence[FileChange]) -> None:
         gone = [file.path for file in files if file.status == "removed"]

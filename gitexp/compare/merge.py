@@ -200,7 +200,7 @@ def _merged(
                 f" {error}; merge it by hand, and run that"
             ) from None
         values = _three_way(base, [(mine, a), (other, b)], settled)
-        mended |= filters.write(repo, {path: params.dump(params.nest(values.items()))})
+        mended |= filters.write(repo, {path: params.dump(params.nested(values))})
     return trees.edited(repo, tree, mended) if mended else tree
 
 

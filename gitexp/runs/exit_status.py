@@ -19,6 +19,8 @@ from gitexp.formats import message
 _uncaught: list[BaseException | None] = [None]
 # the last call of sys.exit, and the outermost frame that it came from
 _exits: list[tuple[SystemExit, FrameType]] = []
+# the exception that a session shows as its last, and that is older than the runs
+_older: list[BaseException | None] = [None]
 _runs: WeakSet[Any] = WeakSet()  # that go on in this process
 # what was there before ours, and which of ours is in use, perhaps below somebody else's
 _previous: dict[str, Any] = {"excepthook": sys.excepthook, "exit": sys.exit}
@@ -28,7 +30,7 @@ _in_use: set[str] = set()
 def watch(run: object) -> None:
     """Note how Python exits for as long as this run goes on."""
     if not _runs:
-        _uncaught[0] = None
+        _uncaught[0], _older[0] = None, getattr(sys, "last_value", None)
         _exits.clear()
     _runs.add(run)
     for name in {*_OURS} - _in_use:
@@ -40,6 +42,7 @@ def watch(run: object) -> None:
 def unwatch(run: object) -> None:
     """Put back what was there before, once no run goes on; what somebody hooked since stays."""
     _runs.discard(run)
+    _older[0] = _older[0] if _runs else None  # it keeps all that its frames hold
     for name in () if _runs else [*_in_use]:
         if getattr(sys, name) is _OURS[name]:
             setattr(sys, name, _previous[name])
@@ -64,7 +67,8 @@ def of(error: BaseException | None) -> tuple[str, str | None]:
 
 def at_exit() -> tuple[str, str | None]:
     """Return the status, and the error, of runs that are still open when Python exits."""
-    return of(getattr(sys, "last_value", None) or uncaught())
+    last = getattr(sys, "last_value", None)
+    return of(uncaught() if last in (None, _older[0]) else last)
 
 
 def uncaught() -> BaseException | None:

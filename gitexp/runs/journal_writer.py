@@ -15,7 +15,7 @@ import threading
 import warnings
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,8 @@ class Journal:
         self._warned = False
         self._dirty = False
         self._closed = threading.Event()
+        self.name = folder.name  # of the run, for who logs into it after its end
+        self._late = False  # whether somebody did
         self._owner = owner
         self._params: dict[str, Any] = {}
         self._stamp: tuple[int, ...] | None = None  # of params.yml as we know it
@@ -95,6 +97,8 @@ class Journal:
             if written == len(row):
                 self._dirty = True
                 return
+        if self._over():
+            return
         with self._lock:
             if not self._waiting:
                 self._begun = written
@@ -107,34 +111,62 @@ class Journal:
 
     def add_params(self, values: Mapping[str, Any]) -> None:
         """Lay params over those that are there by now, whichever process logged them."""
+        if self._over():
+            return
         self._hold_too()
-        with contextlib.ExitStack() as stack:
-            # no other process changes them meanwhile, where the folder takes a lock
-            with contextlib.suppress(OSError):
-                stack.callback(stack.enter_context(locks.Held(self.folder / "params.lock")).drop)
+        with self.alone("params"):
             if (found := files.stamp(self.folder / "params.yml")) != self._stamp:
                 self._params = params.merge(self._params, journal.logged_params(self.folder))
             self._params = params.merge(self._params, values)
             self._write("params.yml", lambda: params.dump(self._params))
             self._stamp = files.stamp(self.folder / "params.yml") or found
 
+    @contextlib.contextmanager
+    def alone(self, what: str) -> Iterator[None]:
+        """Have no other process change this meanwhile, where the folder takes a lock."""
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError, RepositoryError):
+                stack.callback(stack.enter_context(locks.Held(self.folder / f"{what}.lock")).drop)
+            yield
+
     def write_facts(self, facts: Mapping[str, Any]) -> None:
         """Replace what is known of the run; a process that joined it writes a file of its own."""
+        if self._over():
+            return
         name = "run.json" if self._owner else f"joined-{os.getpid()}.json"
         self._write(name, lambda: json.dumps(facts).encode())  # ASCII: file names are any bytes
         self._unsynced = True
 
     def write_artifact(self, path: str, content: bytes | Path) -> None:
         """Keep a copy of an artifact under its path in the tree."""
+        if self._over():
+            return
         if error := self._put(f"artifacts/{path}", content):
             self._unkept.append(f"the artifact {path}")
             self.warn(f"artifact {path} was not kept", error)
+
+    def next_step(self, folder: str) -> int:
+        """Return the number after those that the files in a folder of artifacts have."""
+        there = next(os.walk(self.folder / "artifacts" / folder), ((), (), ()))[2]
+        spared = (name for name in self._spared if os.path.dirname(name) == f"artifacts/{folder}")
+        stems = (Path(name).stem for name in (*there, *spared))
+        return max((int(stem) for stem in stems if stem.isdecimal()), default=-1) + 1
 
     def warn(self, what: str, error: BaseException) -> None:
         """Say once that the machine fails us; the training goes on."""
         if not self._warned:
             self._warned = True
             _say(f"gitexp: {what}: {_why(error)}; the run goes on, and what can be kept is kept")
+
+    def _over(self) -> bool:
+        """Whether the run has ended; says once that what is logged into it now is lost."""
+        if self._closed.is_set() and not self._late:
+            self._late = True
+            _say(
+                f"gitexp: run {self.name} has ended; what is logged into it now is lost; start"
+                " another with gitexp.start_run()"
+            )
+        return self._closed.is_set()
 
     def hush(self) -> None:
         """Have no more warnings: the training is over, and its end says what is missing."""
@@ -186,6 +218,7 @@ class Journal:
             self._syncing.join(timeout=5)
         with contextlib.suppress(OSError):
             os.close(self._fd)
+        self._fd = -1  # another file's number from now on
         # where open files are what lacks, there is one more now
         for name, data in [*self._unwritten.items()]:
             self._write(name, lambda data=data: data)  # type: ignore[misc]

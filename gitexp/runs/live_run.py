@@ -216,6 +216,7 @@ class LiveRun:
             else:
                 self.recorded = finish.record(self._repo, closed.folder)
                 self.experiment = self.recorded.experiment
+                closed.name = self.experiment.name
         # whatever it is: the training is over and well, and all that it logged is on disk
         except Exception as problem:
             self.unrecorded = True

@@ -86,7 +86,7 @@ def take_over(run: Run, repo: Repo, origin: Origin) -> None:
         return
     old, step = origin
     path = old.files.get("params")
-    given = params.load(old.read(path), path) if path else params.nest(old.params.items())
+    given = params.load(old.read(path), path) if path else params.nested(old.params)
     files.replace(run.folder, run.folder / journal.INHERITED, params.dump(given))
     begin = _size(run)
     run.log_points(point for point in old.points() if step is None or point.step <= step)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 JOIN = "GITEXP_RUN"  # names the folder of the run that a child process is to join
 ROOT = "GITEXP_ROOT"  # the work tree of that run
+_KINDS = {"png": "images", "csv": "tables"}
 
 
 class Run(LiveRun):
@@ -63,6 +64,9 @@ class Run(LiveRun):
             step: a whole number for all of them; by itself it counts up from 0 for each metric.
         """
         stamp = int(time() * 1000)
+        if not hasattr(values, "items"):
+            kind = type(values).__name__
+            raise UsageError(f"metrics must be a mapping like {{'loss': 0.3}}, not {kind}")
         checked = [(name, metrics.number(name, value)) for name, value in values.items()]
         with self._lock:
             known = [self._series.get(name) or self._new_series(name) for name, _ in checked]
@@ -80,7 +84,7 @@ class Run(LiveRun):
             name: a dotted name is an address (``model.depth``).
             value: a number, text, truth value, None, list or mapping.
         """
-        self._log_params(params.nest([(name.strip(), params.plain(value))]))
+        self._log_params(params.nest([(str(name).strip(), params.plain(value))]))
 
     def log_params(self, values: Mapping[str, Any]) -> None:
         """Log params; later ones replace earlier ones of the same name.
@@ -196,7 +200,7 @@ class Run(LiveRun):
             UsageError: it is no image.
             MissingExtraError: Pillow is not installed.
         """
-        self._keep_step("images", name, step, "png", lambda: media.png(image))
+        self._keep_step(name, step, lambda: {"png": media.png(image)})
 
     def log_table(self, table: Any, name: str, step: int | None = None) -> None:
         """Keep a table as ``tables/NAME/STEP.csv`` below ``.gitexp/artifacts/``.
@@ -209,7 +213,7 @@ class Run(LiveRun):
         Raises:
             UsageError: it is no table.
         """
-        self._keep_step("tables", name, step, "csv", lambda: media.csv(table))
+        self._keep_step(name, step, lambda: {"csv": media.csv(table)})
 
     def log_confusion_matrix(
         self,
@@ -232,24 +236,21 @@ class Run(LiveRun):
             UsageError: the two do not fit together.
             MissingExtraError: scikit-learn or Matplotlib is not installed.
         """
-        if self._journal:
-            image, table = media.confusion(true, predicted, labels)
-            self._keep_step("images", name, step, "png", lambda: image)
-            self._keep_step("tables", name, step, "csv", lambda: table)
+        self._keep_step(name, step, lambda: media.confusion(true, predicted, labels))
 
     def _keep_step(
-        self, kind: str, name: str, step: int | None, form: str, make: Callable[[], bytes]
+        self, name: str, step: int | None, make: Callable[[], Mapping[str, bytes]]
     ) -> None:
-        """Keep what ``make`` gives as a file of a step; a silent rank makes nothing."""
+        """Keep ``{ending: content}`` of ``make`` as one step; a silent rank makes nothing."""
         if self._journal is None:
             return
-        folder = artifacts.called(f"{kind}/{name}")
-        with self._knowing:  # two threads make two steps
-            if step is None:
-                files = (self._journal.folder / "artifacts" / folder).glob(f"*.{form}")
-                found = (int(file.stem) for file in files if file.stem.isdigit())
-                step = max(found, default=-1) + 1
-            self.keep(f"{folder}/{_whole(name, step, kind[:-1])}.{form}", make())
+        made = make()
+        folders = {form: artifacts.called(name, f"{_KINDS[form]}/") for form in made}
+        with self._knowing, self._journal.alone("steps"):  # two threads or processes make two
+            at = max(map(self._journal.next_step, folders.values())) if step is None else step
+            whole = _whole(name, at, "artifact")
+            for form, folder in folders.items():
+                self.keep(f"{folder}/{whole}.{form}", made[form])
 
     def set_label(self, *labels: str) -> None:
         """Add labels.

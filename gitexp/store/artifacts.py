@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gitexp.formats import message
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
@@ -48,30 +49,35 @@ def listed(repo: Repo, commit: str, paths: Iterable[str]) -> dict[str, list[str]
     return {path: about.split() for about, _, path in entries}
 
 
-def called(name: str) -> str:
-    """Return the path in the tree of an artifact that is made here, by its name; raise UsageError
-    where that cannot be one."""
-    parts = Path(name).parts
-    if not name or Path(name).is_absolute() or ".." in parts or ".git" in parts:
+def called(name: str, kind: str = "") -> str:
+    """Return the path in the tree of an artifact that is made here, by its name below the folder
+    of its kind; raise UsageError where that cannot be one."""
+    path = Path(f"{kind}{name}")
+    odd = path == Path(kind) or path.is_absolute() or "\0" in str(path)
+    if odd or ".." in path.parts or ".git" in path.parts:
         raise UsageError(
             f"'{name}' cannot be an artifact's name; use a plain relative one like 'roc.png'"
         )
-    return f"{result_paths.ARTIFACTS}/{Path(name).as_posix()}"
+    return f"{result_paths.ARTIFACTS}/{path.as_posix()}"
 
 
 def rendered(figure: Any, name: str) -> bytes:
     """Return a figure in the format that the name's ending says; raise UsageError where it is
-    neither Matplotlib's nor Plotly's."""
+    neither Matplotlib's nor Plotly's, or cannot be drawn so."""
     import io
 
-    if hasattr(figure, "savefig"):
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=Path(name).suffix.lstrip(".") or "png")
-        return buffer.getvalue()
-    if hasattr(figure, "to_html"):
-        image = Path(name).suffix.lstrip(".")
-        as_page = image in ("html", "")
-        return figure.to_html().encode() if as_page else bytes(figure.to_image(format=image))
+    form = Path(name).suffix.lstrip(".")
+    try:
+        if hasattr(figure, "savefig"):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=form or "png")
+            return buffer.getvalue()
+        if hasattr(figure, "to_html"):
+            as_page = form in ("html", "")
+            return figure.to_html().encode() if as_page else bytes(figure.to_image(format=form))
+    except ValueError as error:
+        why = message.one_line(str(error))
+        raise UsageError(f"'{name}' cannot be drawn: {why}; try 'figure.png'") from None
     raise UsageError(
         f"a figure must be Matplotlib's or Plotly's, not {type(figure).__name__}; for others:"
         " log_artifact"

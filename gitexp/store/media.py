@@ -79,9 +79,9 @@ def csv(table: Any) -> bytes:
     return bytes(frame.to_csv(index=not usual, lineterminator="\n").encode("utf-8", "replace"))
 
 
-def confusion(true: Any, predicted: Any, labels: Any = None) -> tuple[bytes, bytes]:
-    """Return the confusion matrix of predictions as a PNG and as a CSV file: a row for each true
-    class.
+def confusion(true: Any, predicted: Any, labels: Any = None) -> dict[str, bytes]:
+    """Return the confusion matrix of predictions, ``{"png": an image, "csv": a table}``: a row for
+    each true class.
 
     Raises:
         UsageError: the two do not fit together.
@@ -102,7 +102,7 @@ def confusion(true: Any, predicted: Any, labels: Any = None) -> tuple[bytes, byt
     shown = metrics.ConfusionMatrixDisplay(matrix, display_labels=names)
     shown.plot(ax=figure.subplots(), cmap="Blues", colorbar=False)
     table = pd.DataFrame(matrix, pd.Index(names, name="true"), pd.Index(names, name="predicted"))
-    return png(figure), csv(table)
+    return {"png": png(figure), "csv": csv(table)}
 
 
 def _plain(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import multiprocessing
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,64 @@ def test_what_is_no_image_or_table_is_said_at_once(here: Project) -> None:
         assert not (run.folder / "artifacts").exists()
 
 
+def _log_in_worker(at: int) -> None:
+    gitexp.log_image(np.full((400, 400), at, np.uint8), "image")
+    gitexp.log_table({"a": [at]}, "table")
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_never_take_each_others_step(
+    here: Project, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"no {method} here")
+    monkeypatch.setenv("PYTHONPATH", str(Path(gitexp.__file__).parents[1]))
+    context: Any = multiprocessing.get_context(method)
+    with gitexp.start_run():
+        workers = [context.Process(target=_log_in_worker, args=(at,)) for at in range(4)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert [worker.exitcode for worker in workers] == [0] * 4
+    assert sorted(int(pixels(f"image/{at}")[0, 0]) for at in range(4)) == [*range(4)]
+    tables = {gitexp.get("@").read(f"{TOP}/tables/table/{at}.csv") for at in range(4)}
+    assert tables == {f"a\n{at}\n".encode() for at in range(4)}
+
+
+def test_a_name_that_the_disk_refuses_only_warns(here: Project) -> None:
+    with gitexp.start_run() as run:
+        with pytest.warns(RuntimeWarning, match="was not kept: File name too long"):
+            run.log_image(np.zeros((2, 2)), "x" * 300)
+        run.log_table({"a": [1]}, "x" * 300)
+        for name in (".", "", "a\0b"):
+            for log in (run.log_image, run.log_table, lambda _, name: run.log_text("t", name)):
+                with pytest.raises(gitexp.UsageError, match="cannot be an artifact's name"):
+                    log(np.zeros((2, 2)) if log == run.log_image else {"a": [1]}, name)
+        with pytest.warns(RuntimeWarning, match="this is missing"):
+            run.end()
+    assert gitexp.get("@").status == "finished"
+
+
+def test_steps_count_on_where_the_folder_takes_nothing(here: Project) -> None:
+    with gitexp.start_run() as run:
+        in_the_way = run.folder / "artifacts"
+        in_the_way.write_bytes(b"")
+        with pytest.warns(RuntimeWarning, match="could not be written"):
+            for at in range(3):
+                run.log_table({"a": [at]}, "table")
+        in_the_way.unlink()
+    tables = [gitexp.get("@").read(f"{TOP}/tables/table/{at}.csv") for at in range(3)]
+    assert tables == [b"a\n0\n", b"a\n1\n", b"a\n2\n"]
+
+
+def test_a_figure_of_an_unknown_format_is_refused_in_a_line(here: Project) -> None:
+    figures = pytest.importorskip("matplotlib.figure")
+    said = r"'a\.xyz' cannot be drawn: .*'xyz'"
+    with gitexp.start_run() as run, pytest.raises(gitexp.UsageError, match=said):
+        run.log_figure(figures.Figure(), "a.xyz")
+
+
 def test_tables_are_csv_files_with_steps_and_show_folds_many(here: Project) -> None:
     pd = pytest.importorskip("pandas")
     with gitexp.start_run() as run:
@@ -89,11 +148,15 @@ def test_a_confusion_matrix_is_an_image_and_a_table(here: Project) -> None:
     with gitexp.start_run() as run:
         run.log_confusion_matrix(["cat", "dog", "cat"], np.array(["cat", "cat", "cat"]))
         gitexp.log_confusion_matrix([1, 0], [1, 1], labels=[1, 0], name="numbers", step=7)
+        gitexp.log_table({"a": [1]}, "both")
+        gitexp.log_confusion_matrix([1, 0], [1, 1], name="both")
     found = gitexp.get("@")
     assert found.read(f"{TOP}/tables/confusion_matrix/0.csv") == b"true,cat,dog\ncat,2,0\ndog,1,0\n"
     assert found.read(f"{TOP}/tables/numbers/7.csv") == b"true,1,0\n1,1,0\n0,1,0\n"
     assert pixels("confusion_matrix/0").size
     assert pixels("numbers/7").size
+    assert found.read(f"{TOP}/tables/both/1.csv").startswith(b"true,0,1\n")
+    assert pixels("both/1").size, "an image and a table of one matrix have one step"
 
 
 def test_a_missing_library_is_named_with_its_extra(

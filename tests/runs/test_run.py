@@ -3,6 +3,7 @@ experiment."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import multiprocessing
@@ -11,6 +12,7 @@ import pickle
 import subprocess
 import sys
 import textwrap
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -204,6 +206,17 @@ def test_hooks_of_the_interpreter_are_as_they_were_outside_of_a_run(project: Pro
     assert gitexp.get("exp-3").failure == "ZeroDivisionError: division by zero"
 
 
+def test_an_error_that_is_older_than_the_run_is_not_its_end(project: Project) -> None:
+    text = (
+        "import sys\nsys.last_value = ValueError('before')\nimport gitexp\n"
+        "gitexp.log_metric('a', 1)\n"
+    )
+    script(project, text)
+    script(project, f"{text}sys.last_value = ValueError('meanwhile')\n")
+    found = [gitexp.get(name) for name in ("exp-1", "exp-2")]
+    assert [item.failure for item in found] == [None, "ValueError: meanwhile"]
+
+
 def test_start_and_end_without_with_and_the_module_level_functions(project: Project) -> None:
     gitexp.start_run(params={"a": 1})
     with pytest.raises(UsageError, match="end_run"):
@@ -257,6 +270,45 @@ def test_a_value_that_is_no_number_names_the_metric(project: Project, value: Any
             run.log_metrics({"fine": 1, "loss": value})
         run.log_metric("fine", 2)
     assert dict(gitexp.get("exp-1").metrics) == {"fine": 2}
+
+
+@pytest.mark.parametrize("values", [None, [("a", 1)], "a"])
+def test_metrics_that_are_no_mapping_are_refused(project: Project, values: Any) -> None:
+    with gitexp.start_run() as run:
+        with pytest.raises(UsageError, match="metrics must be a mapping"):
+            run.log_metrics(values)
+        run.log_param(5, 5)  # type: ignore[arg-type]  as log_params({5: 5})
+    assert dict(gitexp.get("exp-1").params) == {"5": 5}
+
+
+def test_what_is_logged_after_the_end_is_named_once_and_harms_nothing(project: Project) -> None:
+    with gitexp.start_run() as run:
+        run.log_metric("x", 1)
+    own = [project.root / f"own-{at}" for at in range(9)]  # one gets the number of the rows' file
+    with warnings.catch_warnings(record=True) as said, contextlib.ExitStack() as stack:
+        for path in own:
+            stack.enter_context(path.open("wb"))
+        warnings.simplefilter("always")
+        for _ in range(2):
+            run.log_metric("late", 1)
+            run.log_metrics({"late": 1})
+            run.log_param("p", 1)
+            run.set_label("late")
+            run.set_note("late")
+            run.log_text("text", "late.txt")
+            run.log_table({"a": [1]}, "late")
+        run.end()
+    expected = (
+        "gitexp: run exp-1 has ended; what is logged into it now is lost; start another with"
+        " gitexp.start_run()"
+    )
+    assert [str(item.message) for item in said] == [expected]
+    assert said[0].filename == __file__
+    assert not any(path.read_bytes() for path in own)
+    assert not run.folder.exists()
+    silent = Run(None, None, {})
+    silent.end()
+    silent.log_metric("x", 1)
 
 
 def test_odd_values_and_steps(project: Project) -> None:
@@ -325,6 +377,21 @@ def test_workers_log_into_the_run_and_only_the_owner_ends_it(
         run.log_metric("own", 2)
     assert project.tags() == ["exp-1"]
     assert dict(gitexp.get("exp-1").metrics) == {"own": 2, "child-0": 0, "child-1": 1, "child-2": 2}
+
+
+def test_a_param_and_one_below_its_name_are_both_kept(project: Project) -> None:
+    for first, second in ((("m", "resnet"), ("m.depth", 3)), (("m.depth", 3), ("m", "resnet"))):
+        with gitexp.start_run() as run:
+            run.log_param(*first)
+            other = pickle.loads(pickle.dumps(run))
+            other.log_param(*second)
+            other.end()
+            run.log_param("m.width", 8)
+        found = gitexp.get("@")
+        assert dict(found.params) == {"m": "resnet", "m.depth": 3, "m.width": 8}
+    with gitexp.start_run(resume="exp-2"):
+        pass
+    assert gitexp.get("exp-3").params == found.params
 
 
 def test_a_pickled_run_joins(project: Project) -> None:
