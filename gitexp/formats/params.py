@@ -251,21 +251,24 @@ def load_file(path: Path) -> dict[str, Any]:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with ``over`` laid on it by addresses: ``a.b`` and a nested one are one. One
-    below a name that has a value itself stays dotted, as in ``nested``."""
+    """Return ``base`` with ``over`` laid on it by addresses: ``a.b`` and a nested one are one."""
     result = dict(base)
     for key, value in over.items():
         if "." in key and key not in result and key in flatten(result):
             result = nest([(key, value)], result)
             continue
-        old, below = result.get(key, {}), flatten({key: value})
-        if key not in below and (not isinstance(old, Mapping) or below.keys() & result.keys()):
-            result = merge(result, below)
-        elif isinstance(old, Mapping) and isinstance(value, Mapping):
-            result[key] = merge(old, value)
-        else:
-            result |= {**flatten({key: old}), key: value}
+        old = result.get(key)
+        nested = isinstance(old, Mapping) and isinstance(value, Mapping)
+        result[key] = merge(result[key], value) if nested else value
     return result
+
+
+def joined(logged: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run has logged with what it logs now: unlike in ``merge``, no name takes
+    another away. One below a name that has a value itself stays dotted, as in ``nested``."""
+    flat = {**flatten(logged), **flatten(values)}
+    empty_first = sorted(flat.items(), key=lambda item: not isinstance(item[1], Mapping))
+    return nested(dict(empty_first))
 
 
 def _copied(params: Mapping[str, Any]) -> dict[str, Any]:

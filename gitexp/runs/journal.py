@@ -67,7 +67,7 @@ def own_params(folder: Path, strict: bool = False) -> dict[str, Any]:
         return logged_params(folder, strict)
     from gitexp.runs import parsed
 
-    return params.merge(parsed.of_run(folder, known).params, logged_params(folder, strict))
+    return params.joined(parsed.of_run(folder, known).params, logged_params(folder, strict))
 
 
 def logged_params(folder: Path, strict: bool = False, name: str = "params.yml") -> dict[str, Any]:

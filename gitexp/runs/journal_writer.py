@@ -116,8 +116,8 @@ class Journal:
         self._hold_too()
         with self.alone("params"):
             if (found := files.stamp(self.folder / "params.yml")) != self._stamp:
-                self._params = params.merge(self._params, journal.logged_params(self.folder))
-            self._params = params.merge(self._params, values)
+                self._params = params.joined(self._params, journal.logged_params(self.folder))
+            self._params = params.joined(self._params, values)
             self._write("params.yml", lambda: params.dump(self._params))
             self._stamp = files.stamp(self.folder / "params.yml") or found
 

@@ -212,9 +212,9 @@ def test_json_and_toml_params_files() -> None:
         ({"a": 1}, {"a": {"b": 2, "c": {"d": 3}}}, {"a": 1, "a.b": 2, "a.c.d": 3}),
         ({"a": {"b": 2, "c": {}}, "d": 3}, {"a": 1}, {"a": 1, "a.b": 2, "a.c": {}, "d": 3}),
         ({"a": 1, "a.b": 2}, {"a": {"b": 3}}, {"a": 1, "a.b": 3}),
-        ({"a.b": 2}, {"a": {"b": 3, "c": 4}}, {"a.b": 3, "a.c": 4}),
-        ({"a": {"c": 1}, "a.b": 2}, {"a": {"b": 3, "c": 4}}, {"a": {"c": 4}, "a.b": 3}),
-        ({"x": {"a": 1}}, {"x": {"a": {"b": 2}}}, {"x": {"a": 1, "a.b": 2}}),
+        ({"a.b": 2}, {"a": {"b": 3, "c": 4}}, {"a": {"b": 3, "c": 4}}),
+        ({"a": {"c": 1}, "a.b": 2}, {"a": {"b": 3, "c": 4}}, {"a": {"c": 4, "b": 3}}),
+        ({"x": {"a": 1}}, {"x": {"a": {"b": 2}}}, {"x": {"a": 1}, "x.a.b": 2}),
         ({"a": {}}, {"a": {"b": 1}}, {"a": {"b": 1}}),
         ({"a": {}}, {"a": 1}, {"a": 1}),
         ({"a": 1}, {"a": {}}, {"a": {}}),
@@ -223,11 +223,11 @@ def test_json_and_toml_params_files() -> None:
         ({"a": [1]}, {"a": None}, {"a": None}),
     ],
 )
-def test_what_is_laid_over_params_takes_no_other_name(
+def test_what_a_run_logs_takes_no_other_name(
     base: dict[str, Any], over: dict[str, Any], both: dict[str, Any]
 ) -> None:
-    assert params.merge(base, over) == both
-    assert params.merge(both, over) == both
+    assert params.joined(base, over) == both
+    assert params.joined(both, over) == both
 
 
 def test_nesting_and_its_conflicts() -> None:

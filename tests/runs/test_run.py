@@ -277,7 +277,7 @@ def test_metrics_that_are_no_mapping_are_refused(project: Project, values: Any) 
     with gitexp.start_run() as run:
         with pytest.raises(UsageError, match="metrics must be a mapping"):
             run.log_metrics(values)
-        run.log_param(5, 5)  # type: ignore[arg-type]  as log_params({5: 5})
+        run.log_param(5, 5)  # type: ignore[arg-type]  # as log_params({5: 5})
     assert dict(gitexp.get("exp-1").params) == {"5": 5}
 
 
