@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from gitexp.formats.errors import NotFoundError, UsageError
 from gitexp.formats.experiment import Experiment
+from gitexp.formats.metric_names import how_to_say
 from gitexp.formats.settings import Settings
 from gitexp.store import query, reference
 from gitexp.store.index import Index
@@ -84,8 +85,8 @@ def check(
     if baseline:
         if way is None:
             raise UsageError(
-                f"is a higher or a lower '{metric}' better? Say --direction min or max, or set it:"
-                " [tool.gitexp.metrics]"
+                f"is a higher or a lower '{metric}' better? Say --direction min or max, or "
+                + how_to_say(metric)
             )
         before = baseline.metric(metric)
         if not math.isfinite(before):

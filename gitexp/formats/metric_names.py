@@ -4,6 +4,7 @@ whether less or more of it is better."""
 from __future__ import annotations
 
 import functools
+import json
 import re
 
 METRIC = (
@@ -72,3 +73,9 @@ def better_by_name(name: str) -> str | None:
     if words & _BETTER_LOW:
         return "min"
     return "max" if words & _BETTER_HIGH else None
+
+
+def how_to_say(name: str) -> str:
+    """Return what to write where whether less or more of a metric is better."""
+    key = json.dumps(name, ensure_ascii=False)  # a string of TOML, too
+    return f'set {key} = "min" (or "max") in [tool.gitexp.metrics] of pyproject.toml'
