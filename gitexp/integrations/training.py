@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from threading import Thread, current_thread
 from typing import Any
 
 from gitexp.runs import active
 from gitexp.runs.run import Run
 
-_unended: tuple[Run, str] | None = None  # a callback's own run, and how it ends without a word
+# a callback's own run, how it ends where its library is silent, and who trains in it
+_unended: tuple[Run, str, Thread] | None = None
 
 
 class Training:
@@ -28,12 +30,13 @@ class Training:
     def __init__(self, options: Mapping[str, Any], left: str = "failed") -> None:
         self._options, self._left = options, left
         self._run: Run | None = None
+        self._own: Run | None = None
 
     def begin(self, params: Mapping[str, Any]) -> None:
         """Join the current run, or start one, and log the params.
 
-        A run that this or another callback began for an earlier training, and never ended, is
-        ended.
+        A run that this or another callback began for an earlier training of this thread, and never
+        ended, is ended.
         """
         self._start(self._left).log_params(params)
 
@@ -50,28 +53,30 @@ class Training:
 
     def end(self) -> None:
         """End the run if it is this training's own; one that somebody else started goes on."""
-        if _unended and _unended[0] is self._run:
-            self._run.end()
-        self._run = None
+        if self._own:
+            self._own.end()
+        self._run = self._own = None
 
     def fail(self) -> None:
         """Let go of the run, which ends with the error when Python exits, or with the next
         training."""
         global _unended
-        if _unended and _unended[0] is self._run:
-            _unended = (self._run, "failed")
-        self._run = None
+        if _unended and _unended[0] is self._own:
+            _unended = (_unended[0], "failed", _unended[2])
+        self._run = self._own = None
 
     def _going_on(self) -> Run:
         return self._start("finished") if self._run is None or self._run.ended else self._run
 
     def _start(self, left: str) -> Run:
         global _unended
-        if _unended:
+        if _unended and (_unended[2] is current_thread() or not _unended[2].is_alive()):
             _unended[0].end(_unended[1])
         joined = active.active_run()
         self._run = run = joined or active.start_run(**self._options)
-        _unended = None if joined else (run, left)
+        self._own = None if joined else run
+        if not joined:
+            _unended = (run, left, current_thread())
         return run
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import runpy
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -271,6 +272,22 @@ def test_a_training_after_one_that_raised_joins_nothing(project: Project) -> Non
     with gitexp.start_run(), pytest.raises(ValueError, match="full"):
         xgboost.train({}, matrix, 2, callbacks=[GitexpCallback(), Breaks()])
     assert gitexp.get("@").name == "exp-5"
+
+
+def test_trainings_of_several_threads_at_once_share_a_run(project: Project) -> None:
+    from gitexp.integrations.training import Training
+
+    one, other = Training({}), Training({})
+    one.begin({"lr": 1})
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(other.begin, {"depth": 2}).result()
+        one.log({"loss": 1.0}, 0)
+        pool.submit(other.end).result()
+    one.log({"loss": 0.5}, 1)
+    one.end()
+    assert project.tags() == ["exp-1"]
+    assert gitexp.get(1).params == {"lr": 1, "depth": 2}
+    assert steps(gitexp.get(1), "loss") == [0, 1]
 
 
 def test_a_training_inside_a_run_joins_it_and_leaves_it_open(project: Project) -> None:
