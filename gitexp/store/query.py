@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from gitexp.formats.errors import NotFoundError, UsageError, did_you_mean
 from gitexp.formats.experiment import Experiment
-from gitexp.formats.metric_names import how_to_say
+from gitexp.formats.metric_names import known_direction
 from gitexp.formats.metrics import direction
 from gitexp.store.index import Index
 
@@ -315,12 +315,8 @@ def best(
     Raises:
         UsageError: nobody said whether lower or higher is better.
     """
-    better = way or direction(metric.name, settings)
-    if better is None:
-        raise UsageError(
-            f"is a lower or a higher '{metric.name}' better? Say --min or --max to `gitexp best`, "
-            f"or {how_to_say(metric.name)}"
-        )
+    how = "Say --min or --max to `gitexp best`, or "
+    better = way or known_direction(metric.name, settings, how)
     has = metric.value.within("{} IS NOT NULL")
     by = metric.order(descending=(better == "max") != last)
     found = index.select(
