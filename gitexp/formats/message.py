@@ -271,7 +271,10 @@ def portable(value: Any, odd: Callable[[float], Any] = str) -> Any:
 
 
 def each(given: Any) -> list[Any]:
-    """Return what was given where a list is wanted: one text, or one thing, is a list of one."""
+    """Return what was given where a list is wanted: one text, or one thing, is a list of one, and
+    None an empty one."""
+    if given is None:
+        return []
     return [given] if isinstance(given, str) or not isinstance(given, Iterable) else [*given]
 
 

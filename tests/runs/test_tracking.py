@@ -85,6 +85,7 @@ def test_one_text_where_a_list_is_wanted_is_a_list_of_one(project: Project) -> N
     assert made.labels == ("abc",)
     assert [*made.extra["artifacts"]] == ["a.txt"]
     assert [*made.extra["inputs"]] == ["a.txt"]
+    assert gitexp.log(labels=None).labels == ()  # type: ignore[arg-type]
     with gitexp.start_run(labels="abc", inputs="a.txt"):
         pass
     assert gitexp.get("@").labels == ("abc",)

@@ -106,7 +106,7 @@ def _around(
 around(
     ExtendedStore,
     _READERS,
-    before=lambda store, runs: store.take_in(each(runs or ())),
+    before=lambda store, runs: store.take_in(each(runs)),
 )
 
 
