@@ -7,12 +7,14 @@ want MLflow, whose autologgers (``gitexp.autolog()``) log more.
 
 from __future__ import annotations
 
+import atexit
 import math
+import sys
 from collections.abc import Mapping
 from threading import Thread, current_thread
 from typing import Any
 
-from gitexp.runs import active
+from gitexp.runs import active, exit_status
 from gitexp.runs.run import Run
 
 # a callback's own run, how it ends where its library is silent, and who trains in it
@@ -78,6 +80,15 @@ class Training:
         if not joined:
             _unended = (run, left, current_thread())
         return run
+
+
+@atexit.register
+def _end_at_exit() -> None:
+    """End a run whose training raised what was caught; where Python exits through an error, the
+    run is ended with it."""
+    error = getattr(sys, "last_value", None) or exit_status.uncaught()
+    if _unended and _unended[0].going_on and error is None:
+        _unended[0].end(_unended[1])
 
 
 def curves(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -6,8 +6,11 @@ The trainings are those of docs/libraries.md, as they are written there, where t
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -272,6 +275,28 @@ def test_a_training_after_one_that_raised_joins_nothing(project: Project) -> Non
     with gitexp.start_run(), pytest.raises(ValueError, match="full"):
         xgboost.train({}, matrix, 2, callbacks=[GitexpCallback(), Breaks()])
     assert gitexp.get("@").name == "exp-5"
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "error"),
+    [
+        ("", "failed", None),
+        ("sys.exit(0)", "finished", None),
+        ("raise ValueError('boom')", "failed", "ValueError: boom"),
+    ],
+)
+def test_how_python_exits_tells_of_a_training_without_an_end(
+    project: Project, end: str, status: str, error: str | None
+) -> None:
+    """Nothing told means that the training raised, and somebody caught it."""
+    begin = (
+        "import sys\nfrom gitexp.integrations.training import Training\nTraining({}).begin({})\n"
+    )
+    project.write("train.py", f"{begin}{end}\n")
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    subprocess.run([sys.executable, "train.py"], cwd=project.root, env=env, check=False)
+    made = gitexp.get("@")
+    assert (made.status, made.failure) == (status, error)
 
 
 def test_trainings_of_several_threads_at_once_share_a_run(project: Project) -> None:
