@@ -159,6 +159,8 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code: 0 fine, 1 differs, 2 usage, 3 no such
     experiment."""
     warnings.formatwarning = _warning  # type: ignore[assignment]
+    if args is None and sys.getfilesystemencoding() == "ascii":
+        _in_utf8()
     if "_GITEXP_COMPLETE" in os.environ:
         from gitexp.cli import shells
 
@@ -193,6 +195,14 @@ def main(args: Sequence[str] | None = None) -> None:
         code = _unexpected(error)
     gc.freeze()  # else Python looks through all there is before it ends, a tenth of a short command
     sys.exit(code)
+
+
+def _in_utf8() -> None:
+    """Start again in UTF-8 where an argument is more than ASCII: as text of ours and as a file's
+    name or a word of a command, which a decoded one could not be."""
+    if sys.executable and not "".join(sys.argv).isascii():
+        with suppress(OSError):
+            os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def _warning(message: Warning | str, *where: Any) -> str:

@@ -27,7 +27,7 @@ from gitexp.cli.opened import (
     where_option,
 )
 from gitexp.cli.table import texts
-from gitexp.formats import metrics
+from gitexp.formats import metric_names, metrics
 from gitexp.formats.errors import GateError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
@@ -112,7 +112,7 @@ def leaderboard_command(
     """
     _, settings, index = opened()
     name = query.find_metric(index, metric).name
-    shared.known_direction(name, settings.metrics)
+    metric_names.known_direction(name, settings.metrics)
     found = chosen(index, settings, Selection((), where, f"metrics.{name}", everybody))
     having = [item for item in found if item.metrics.get(name, math.nan) == item.metrics.get(name)]
     board = _board(having[:limit], name)

@@ -15,7 +15,7 @@ from gitexp.cli.declare import argument, option
 from gitexp.cli.opened import in_reach, metric_option, opened
 from gitexp.cli.prove import YES, agreed
 from gitexp.compare import lineage, merge
-from gitexp.formats import metrics, params
+from gitexp.formats import metric_names, metrics, params
 from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.store import query, reference
@@ -75,7 +75,7 @@ def merge_command(
     for item in having:
         agreed(index.repo, item, yes)
     by = shared.agreed_judge(index.repo, judge, trusted)
-    find = shared.known_direction if all_kept else metrics.direction
+    find = metric_names.known_direction if all_kept else metrics.direction
     way = find(name, settings.metrics)
     tried = _Tried(index, name, way, params.flatten(given), judge, by, goes_on=all_kept)
     best = merge.best_of(having, name, way or "", tried) if all_kept else tried(having)

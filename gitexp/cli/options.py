@@ -79,18 +79,6 @@ def judge_options(function: Command) -> Command:
     )(function)
 
 
-def known_direction(metric: str, settings: Mapping[str, str]) -> str:
-    """Return which way of a metric is better; raise UsageError where nobody said it."""
-    from gitexp.formats.metrics import direction
-
-    if way := direction(metric, settings):
-        return way
-    raise UsageError(
-        f"is a higher or a lower '{metric}' better? Set it: [tool.gitexp.metrics] in"
-        f' pyproject.toml, "{metric}" = "min" or "max"'
-    )
-
-
 def agreed_judge(repo: Repo, command: str | None, name: str | None) -> Trusted | None:
     """Return the commit that is trusted, None where none is asked for."""
     if name is None and command is None:

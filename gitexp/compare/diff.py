@@ -133,23 +133,23 @@ class Diff:
 
 
 def diff(
-    a: str | Experiment, b: str | Experiment | None = None, repo: Folder | None = None
+    a: str | int | Experiment, b: str | int | Experiment | None = None, repo: Folder | None = None
 ) -> Diff:
     """Return what differs between two experiments, or between one and the work tree where ``b`` is
     left out.
 
     Args:
-        a, b: experiments, by name or as objects; without ``b``, the work tree is the other side.
+        a, b: experiments, by name or number, or as objects; without ``b``, the work tree is the
+            other side.
         repo: a folder in the repository, by default the current one.
 
     Raises:
         NotFoundError: there is no such experiment.
+        UsageError: what is given is no experiment.
     """
     index, chosen = opened(repo)
-    first, second = (
-        reference.resolve(index, item, chosen) if isinstance(item, str) else item for item in (a, b)
-    )
-    assert first is not None
+    first = reference.given(index, a, chosen)
+    second = None if b is None else reference.given(index, b, chosen)
     return compare(index.repo, chosen, first, second)
 
 

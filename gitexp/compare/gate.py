@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from gitexp.formats.errors import NotFoundError, UsageError
 from gitexp.formats.experiment import Experiment
+from gitexp.formats.metric_names import known_direction
 from gitexp.formats.settings import Settings
 from gitexp.store import query, reference
 from gitexp.store.index import Index
@@ -82,11 +83,7 @@ def check(
     failures += [f"it is above {high:g}"] if high is not None and value > high else []
     before = worse_by = None
     if baseline:
-        if way is None:
-            raise UsageError(
-                f"is a higher or a lower '{metric}' better? Say --direction min or max, or set it:"
-                " [tool.gitexp.metrics]"
-            )
+        way = way or known_direction(metric, {}, "Say --direction min or max, or ")
         before = baseline.metric(metric)
         if not math.isfinite(before):
             raise UsageError(

@@ -270,6 +270,14 @@ def portable(value: Any, odd: Callable[[float], Any] = str) -> Any:
     return [portable(item, odd) for item in value] if isinstance(value, (list, tuple)) else value
 
 
+def each(given: Any) -> list[Any]:
+    """Return what was given where a list is wanted: one text, or one thing, is a list of one, and
+    None an empty one."""
+    if given is None:
+        return []
+    return [given] if isinstance(given, str) or not isinstance(given, Iterable) else [*given]
+
+
 def some(texts: Sequence[str], most: int = 3) -> str:
     """Return the first texts for a sentence, with how many more there are."""
     more = f" and {len(texts) - most:,} more" if len(texts) > most else ""

@@ -4,7 +4,11 @@ whether less or more of it is better."""
 from __future__ import annotations
 
 import functools
+import json
 import re
+from collections.abc import Mapping
+
+from gitexp.formats.errors import UsageError
 
 METRIC = (
     r"loss(?:es)?|acc|accuracy|auc|aucpr|auprc|auroc|f1|mse|rmse|mae|mape|r2|precision|recall|score"
@@ -72,3 +76,15 @@ def better_by_name(name: str) -> str | None:
     if words & _BETTER_LOW:
         return "min"
     return "max" if words & _BETTER_HIGH else None
+
+
+def known_direction(name: str, settings: Mapping[str, str], how: str = "To say it, ") -> str:
+    """Return which way of a metric is better; raise UsageError, which says how to tell it, where
+    nobody said it."""
+    if way := settings.get(name) or better_by_name(name):
+        return way
+    key = json.dumps(name, ensure_ascii=False)  # a string of TOML, too
+    raise UsageError(
+        f'is a lower or a higher \'{name}\' better? {how}set {key} = "min" (or "max") in'
+        " [tool.gitexp.metrics] of pyproject.toml"
+    )

@@ -17,15 +17,15 @@ class GitexpCallback:
     """Logs a training; the options are those of ``gitexp.start_run``, for where no run is active.
 
     CatBoost never says that a training stopped: the last iteration ends a run of the callback's
-    own, and after early stopping ``gitexp.end_run()``, the callback's next training or the end of
-    Python.
+    own, and after early stopping ``gitexp.end_run()``, the next training with a callback or the end
+    of Python.
 
     Args:
         model: gives the params, which CatBoost does not tell a callback.
     """
 
     def __init__(self, model: Any = None, **options: Any) -> None:
-        self._training = Training(options)
+        self._training = Training(options, left="finished")
         self._model = model
 
     def after_iteration(self, info: Any) -> bool:

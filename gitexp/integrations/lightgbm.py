@@ -3,7 +3,7 @@ callbacks=[...])``.
 
 Metrics are called like in MLflow (``valid_0-l2``), one point a round. LightGBM never says that a
 training stopped: its last round ends a run of the callback's own, and after early stopping
-``gitexp.end_run()``, the callback's next training or the end of Python.
+``gitexp.end_run()``, the next training with a callback or the end of Python.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class GitexpCallback:
     before_iteration = False
 
     def __init__(self, **options: Any) -> None:
-        self._training = Training(options)
+        self._training = Training(options, left="finished")
 
     def __call__(self, env: Any) -> None:
         if env.iteration == env.begin_iteration:

@@ -50,6 +50,7 @@ class GitexpLogger(Logger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        # a failed training ends its run with the exception, when Python exits
         if status == "success":
             self._training.end()
+        else:
+            self._training.fail()

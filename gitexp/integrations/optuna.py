@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gitexp.formats.message import each
 from gitexp.runs.log import log
 
 _STATUS = {"COMPLETE": "finished", "PRUNED": "killed", "FAIL": "failed"}
@@ -23,7 +24,7 @@ class GitexpCallback:
     """
 
     def __init__(self, metric: str | tuple[str, ...] = "value", **options: Any) -> None:
-        self._names = (metric,) if isinstance(metric, str) else metric
+        self._names = each(metric)
         self._options = options
 
     def __call__(self, study: Any, trial: Any) -> None:

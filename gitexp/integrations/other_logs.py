@@ -32,8 +32,8 @@ def write_tensorboard(records: Iterator[Record], folder: Path) -> None:
     Raises:
         MissingExtraError: tensorboard is not installed.
     """
-    writer = needed(
-        "tensorboard.summary.writer.event_file_writer", "writing event files", "tensorboard"
+    writing = needed(
+        "tensorboard.summary.writer.record_writer", "writing event files", "tensorboard"
     )
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
@@ -42,17 +42,26 @@ def write_tensorboard(records: Iterator[Record], folder: Path) -> None:
 
     ends = {"finished": api_pb2.STATUS_SUCCESS}
     for record in records:
-        events = writer.EventFileWriter(str(folder / record["name"]))
-        start = record["started"].timestamp()
+        # what was recorded by hand was measured before
+        times = [point["timestamp"] for point in record["history"] if point["timestamp"]]
+        start = min([record["started"], *times]).timestamp()
+        file = folder / record["name"] / f"events.out.tfevents.{start:.0f}.{record['id'][:10]}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        events = writing.RecordWriter(file.open("wb"))
+        event = Event(wall_time=start, file_version="brain.Event:2")
+        events.write(event.SerializeToString())
         given = {name: _simple(value) for name, value in params.flatten(record["params"]).items()}
         hparams = summary_v2.hparams_pb(given, trial_id=record["id"], start_time_secs=start)
-        events.add_event(Event(wall_time=start, summary=hparams))
+        event = Event(wall_time=start, summary=hparams)
+        events.write(event.SerializeToString())
         for point in record["history"]:
             at = point["timestamp"]
             value = scalar.scalar_pb(point["metric"], point["value"])
             when = at.timestamp() if at else start
-            events.add_event(Event(wall_time=when, step=point["step"], summary=value))
-        end = start + (record["duration"] or 0)
+            event = Event(wall_time=when, step=point["step"], summary=value)
+            events.write(event.SerializeToString())
+        lasted = record["duration"]
+        end = start if lasted is None else record["started"].timestamp() + lasted
         how = ends.get(record["status"], api_pb2.STATUS_FAILURE)
         info = plugin_data_pb2.SessionEndInfo(status=how, end_time_secs=end)
         ended = Summary.Value(
@@ -62,7 +71,8 @@ def write_tensorboard(records: Iterator[Record], folder: Path) -> None:
                 plugin_data_pb2.HParamsPluginData(session_end_info=info)
             ),
         )
-        events.add_event(Event(wall_time=end, summary=Summary(value=[ended])))
+        event = Event(wall_time=end, summary=Summary(value=[ended]))
+        events.write(event.SerializeToString())
         events.close()
 
 

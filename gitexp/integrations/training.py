@@ -7,12 +7,18 @@ want MLflow, whose autologgers (``gitexp.autolog()``) log more.
 
 from __future__ import annotations
 
+import atexit
 import math
+import sys
 from collections.abc import Mapping
+from threading import Thread, current_thread
 from typing import Any
 
-from gitexp.runs import active
+from gitexp.runs import active, exit_status
 from gitexp.runs.run import Run
+
+# a callback's own run, how it ends where its library is silent, and who trains in it
+_unended: tuple[Run, str, Thread] | None = None
 
 
 class Training:
@@ -20,47 +26,69 @@ class Training:
 
     Args:
         options: those of ``gitexp.start_run``, for a run of its own.
+        left: how a training ended whose end the library never said, as it does not after an error.
     """
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        self._options = options
+    def __init__(self, options: Mapping[str, Any], left: str = "failed") -> None:
+        self._options, self._left = options, left
         self._run: Run | None = None
-        self._own = False
+        self._own: Run | None = None
 
     def begin(self, params: Mapping[str, Any]) -> None:
         """Join the current run, or start one, and log the params.
 
-        A run that an earlier training of the same callback left open, because its library never
-        said that it stopped, is ended.
+        A run that this or another callback began for an earlier training of this thread, and never
+        ended, is ended.
         """
-        self.end()
-        going_on = active.active_run()
-        self._own = going_on is None
-        self._run = going_on or active.start_run(**self._options)
-        self._run.log_params(params)
+        self._start(self._left).log_params(params)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log params that are known later."""
-        if self._run is None:
-            self.begin(params)
-        else:
-            self._run.log_params(params)
+        self._going_on().log_params(params)
 
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
         """Log the metrics of one step: all that are real numbers, and nothing else of what the
         library says."""
-        if self._run is None:
-            self.begin({})
-            assert self._run is not None
-        self._run.log_metrics(
+        self._going_on().log_metrics(
             {name: value for name, value in metrics.items() if _is_number(value)}, step=step
         )
 
     def end(self) -> None:
         """End the run if it is this training's own; one that somebody else started goes on."""
-        if self._own and self._run is not None:
-            self._run.end()
-        self._run, self._own = None, False
+        if self._own:
+            self._own.end()
+        self._run = self._own = None
+
+    def fail(self) -> None:
+        """Let go of the run, which ends with the error when Python exits, or with the next
+        training."""
+        global _unended
+        if _unended and _unended[0] is self._own:
+            _unended = (_unended[0], "failed", _unended[2])
+        self._run = self._own = None
+
+    def _going_on(self) -> Run:
+        return self._start("finished") if self._run is None or self._run.ended else self._run
+
+    def _start(self, left: str) -> Run:
+        global _unended
+        if _unended and (_unended[2] is current_thread() or not _unended[2].is_alive()):
+            _unended[0].end(_unended[1])
+        joined = active.active_run()
+        self._run = run = joined or active.start_run(**self._options)
+        self._own = None if joined else run
+        if not joined:
+            _unended = (run, left, current_thread())
+        return run
+
+
+@atexit.register
+def _end_at_exit() -> None:
+    """End a run whose training raised what was caught; where Python exits through an error, the
+    run is ended with it."""
+    error = getattr(sys, "last_value", None) or exit_status.uncaught()
+    if _unended and _unended[0].going_on and error is None:
+        _unended[0].end(_unended[1])
 
 
 def curves(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

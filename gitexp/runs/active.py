@@ -23,6 +23,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from gitexp.formats import environment
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
+from gitexp.formats.message import each
 from gitexp.repo import Repo
 from gitexp.runs import deferred, exit_status, journal, notebook, seeds, start
 from gitexp.runs.details import Details
@@ -82,11 +83,11 @@ def start_run(
     if not all_ranks and is_other_rank():
         run = Run(None, None, {})
     else:
-        details = Details(name, message, note, None, labels, group, advance, sign=sign)
+        details = Details(name, message, note, None, each(labels), group, advance, sign=sign)
         run = _join_command(repo, details, resume) or _begin(repo, details, resume)
     if params:
         run.log_params(params)
-    for path in inputs:
+    for path in each(inputs):
         run.log_input(path)
     if system_metrics:
         run.sample_system()

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from gitexp.formats import environment, metrics, params, result_files, settings
 from gitexp.formats.errors import FormatError, GitError, UsageError
 from gitexp.formats.experiment import Experiment, MetricPoint, check_status
+from gitexp.formats.message import each
 from gitexp.formats.metrics import from_mapping
 from gitexp.formats.params import given as as_params
 from gitexp.repo import Repo, dvc, dvc_status, snapshot
@@ -242,11 +243,11 @@ def log(
         here,
         given=as_params(params or {}),
         points=from_mapping(metrics or {}, int(time.time() * 1000)),
-        artifacts=[Path(file) for file in artifacts],
+        artifacts=[Path(file) for file in each(artifacts)],
         limit=known.max_file_size,
     )
-    details = Details(name, message, note, None, labels, group, advance, inputs, sign)
-    recorded, _ = record_work_tree(here, entry, details, known=known, status=status)
+    said = (name, message, note, None, each(labels), group, advance, each(inputs), sign)
+    recorded, _ = record_work_tree(here, entry, Details(*said), known=known, status=status)
     for text in recorded.warnings:
         warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=2)
     return recorded.experiment

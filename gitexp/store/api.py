@@ -64,9 +64,10 @@ def get(ref: str | int, repo: Folder | None = None) -> Experiment:
 
     Raises:
         NotFoundError: there is none.
+        UsageError: it is neither text nor a number.
     """
     index, chosen = opened(repo)
-    return reference.resolve(index, str(ref), chosen)
+    return reference.given(index, ref, chosen)
 
 
 def _series(name: str, found: Sequence[Any]) -> pd.Series:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gitexp.formats import frames, late_values, message, metrics, result_files
 from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import Experiment, MetricPoint
+from gitexp.formats.message import each
 from gitexp.repo import Repo
 from gitexp.store import query
 from gitexp.store.api import Folder, opened
@@ -45,7 +46,8 @@ def histories(
     import pandas as pd
 
     index, _ = opened(repo)
-    wanted = None if metrics is None else [query.find_metric(index, name).name for name in metrics]
+    names = None if metrics is None else each(metrics)
+    wanted = names and [query.find_metric(index, name).name for name in names]
     condition, _ = query.in_reach(index, query.where(index, where), everybody)
     unread: Unread = []
     items = index.select(condition.text, condition.values, everybody=everybody)

@@ -8,6 +8,7 @@ from typing import Any
 
 from gitexp.formats.errors import UsageError
 from gitexp.formats.extras import needed
+from gitexp.formats.message import each
 from gitexp.store import artifacts
 
 _CHANNELS = (1, 3, 4)
@@ -92,10 +93,9 @@ def confusion(true: Any, predicted: Any, labels: Any = None) -> dict[str, bytes]
     import pandas as pd
 
     try:
-        matrix = metrics.confusion_matrix(true, predicted, labels=labels)
-        names = (
-            labels if labels is not None else sorted({*map(_plain, true), *map(_plain, predicted)})
-        )
+        names = None if labels is None else each(labels)
+        matrix = metrics.confusion_matrix(true, predicted, labels=names)
+        names = names or sorted({*map(_plain, true), *map(_plain, predicted)})
     except (ValueError, TypeError) as error:
         raise UsageError(f"no confusion matrix can be made of these: {error}") from None
     figure = figures.Figure(layout="constrained")

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from gitexp.formats.errors import NotFoundError, UsageError, did_you_mean
 from gitexp.formats.experiment import Experiment
+from gitexp.formats.metric_names import known_direction
 from gitexp.formats.metrics import direction
 from gitexp.store.index import Index
 
@@ -183,7 +184,8 @@ def find_key(index: Index, name: str) -> Key:
         return value_key(family, rest)
     found = [family for family in KINDS if name in known[family]]
     if len(found) > 1:
-        raise UsageError(f"'{name}' is a metric and a param; write metrics.{name} or params.{name}")
+        ways = " or ".join(_written(f"{family}.{name}") for family in KINDS)
+        raise UsageError(f"'{name}' is a metric and a param; write {ways}")
     if not found and name in KINDS:
         return attribute(name)
     if not found:
@@ -203,6 +205,14 @@ def find_metric(index: Index, name: str) -> Key:
             return value_key("metrics", candidate)
     instead = did_you_mean(name, known) or _there_are(known, name)
     raise NotFoundError(f"no experiment has a metric '{name}'.{instead}")
+
+
+def _written(name: str) -> str:
+    """Return a name as a condition takes it, and as a list of names where a comma is in it."""
+    if not re.search(r"""[\s'"=!<>~(),]""", name):
+        return name
+    mark = '"' if "," in name else "'"
+    return f"{mark}{name.replace(mark, mark * 2)}{mark}"
 
 
 def _there_are(names: Sequence[str], metric: str = "rmse") -> str:
@@ -305,12 +315,8 @@ def best(
     Raises:
         UsageError: nobody said whether lower or higher is better.
     """
-    better = way or direction(metric.name, settings)
-    if better is None:
-        raise UsageError(
-            f"is a lower or a higher '{metric.name}' better? Say --min or --max to `gitexp best`, "
-            f'or set "{metric.name}" = "min" (or "max") in [tool.gitexp.metrics] of pyproject.toml'
-        )
+    how = "Say --min or --max to `gitexp best`, or "
+    better = way or known_direction(metric.name, settings, how)
     has = metric.value.within("{} IS NOT NULL")
     by = metric.order(descending=(better == "max") != last)
     found = index.select(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from numbers import Integral
 
 from gitexp.formats import message
 from gitexp.formats.errors import NotFoundError, UsageError, did_you_mean
@@ -44,6 +45,20 @@ def resolve(index: Index, ref: str, settings: Settings) -> Experiment:
         index.named(f"exp-{int(ref)}") if re.fullmatch(r"[0-9]{1,15}", ref) else None
     )
     return found or _by_commit(index, ref) or _nothing(index, ref)
+
+
+def given(index: Index, item: str | int | Experiment, settings: Settings) -> Experiment:
+    """Return the experiment that a program gives: as an object, or by what ``resolve`` takes.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if isinstance(item, Experiment):
+        return item
+    if isinstance(item, (str, Integral)):
+        return resolve(index, str(item), settings)
+    kind = type(item).__name__
+    raise UsageError(f"a {kind} is no experiment; give its name, its number, or what get returns")
 
 
 def resolve_many(index: Index, refs: Iterable[str], settings: Settings) -> list[Experiment]:

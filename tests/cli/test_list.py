@@ -8,6 +8,7 @@ import io
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
@@ -180,6 +181,19 @@ def test_a_metric_and_a_param_of_one_name_are_told_apart(project: Project) -> No
         "params.loss",
     ]
     assert "write metrics.loss or params.loss" in project.error("list", "--where", "loss < 1")
+
+
+def test_hints_about_odd_names_can_be_typed(project: Project) -> None:
+    record(project, {"a b": 1, "it's": 2}, {"a b": 2.0, "it's": 3.0, 'q"x"': 4.0})
+    for name in ("'a b'", "'it''s'"):
+        said = project.error("list", "--where", f"{name} > 1")
+        hint = re.search(r"write (.+) or params", said.replace("'params", "params"))
+        assert hint
+        assert len(project.gitexp("list", "--where", f"{hint[1]} > 1").splitlines()) == 2
+    hint = re.search(r"set (.+) \(or .+\) in", project.error("best", 'q"x"'))
+    assert hint
+    project.write("pyproject.toml", f"[tool.gitexp.metrics]\n{hint[1]}\n")
+    assert "exp-1" in project.gitexp("best", 'q"x"')
 
 
 def test_status_is_shown_only_where_something_went_wrong(project: Project) -> None:

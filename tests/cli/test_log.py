@@ -493,6 +493,18 @@ def test_starting_the_command_line_imports_nothing_slow(project: Project) -> Non
     assert done.stdout.splitlines()[-1] == "set()"
 
 
+def test_text_and_paths_are_utf8_under_an_ascii_locale(project: Project) -> None:
+    project.write("été.txt", "1\n")
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    env = {**os.environ, **locale, "PYTHONPATH": str(Path(__file__).parents[2])}
+    words = ["--metric", "métrique=1", "--param", "naïve=é", "-m", "mé", "--artifact", "été.txt"]
+    command = [sys.executable, "-m", "gitexp", "log", *words]
+    subprocess.run(command, cwd=project.root, env=env, check=True)
+    made = gitexp.get(1)
+    assert (made.subject, made.params, made.metrics) == ("mé", {"naïve": "é"}, {"métrique": 1})
+    assert made.extra["artifacts"] == ["été.txt"]
+
+
 def test_log_from_python_records_inputs(project: Project) -> None:
     project.write("data.csv", "a,b\n1,2\n")
     made = gitexp.log(

@@ -122,6 +122,13 @@ def test_python_gets_the_same_as_values(two: Project) -> None:
     assert not gitexp.diff("exp-1", "exp-1").differs
 
 
+def test_python_takes_numbers_as_get_does_and_says_what_is_no_experiment(two: Project) -> None:
+    assert gitexp.diff(1, 2) == gitexp.diff("exp-1", gitexp.get(2)) == gitexp.diff("1", 2)
+    for wrong in (None, 1.5, {}):
+        with pytest.raises(gitexp.UsageError, match="is no experiment; give its name"):
+            gitexp.diff(wrong)  # type: ignore[arg-type]
+
+
 def test_markdown_is_tables(two: Project) -> None:
     lines = two.gitexp("diff", "1", "2", "--md").splitlines()
     assert lines[0] == "## exp-1 -> exp-2"

@@ -6,9 +6,13 @@ The trainings are those of docs/libraries.md, as they are written there, where t
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
+import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +132,35 @@ def test_lightgbm_that_stopped_early_is_ended_by_the_next_training(project: Proj
     assert gitexp.get("exp-1").metrics == gitexp.get("exp-2").metrics
 
 
+def test_lightgbm_trainings_with_a_callback_each_are_experiments_of_their_own(
+    project: Project,
+) -> None:
+    lightgbm = pytest.importorskip("lightgbm")
+    from gitexp.integrations.lightgbm import GitexpCallback
+
+    x, y = data()
+    noise = np.random.default_rng(1).normal(size=64)
+    for rate in (0.5, 0.4, 0.3):
+        callbacks = [
+            GitexpCallback(labels=[f"lr{rate}"]),
+            lightgbm.early_stopping(1, verbose=False),
+        ]
+        lightgbm.train(
+            {"verbose": -1, "min_data_in_leaf": 5, "learning_rate": rate},
+            lightgbm.Dataset(x, y),
+            50,
+            valid_sets=[lightgbm.Dataset(x, noise)],
+            callbacks=callbacks,
+        )
+    gitexp.end_run()
+    made = [gitexp.get(number) for number in (1, 2, 3)]
+    assert [item.labels for item in made] == [
+        (f"lr{item.params['learning_rate']}",) for item in made
+    ]
+    assert [item.status for item in made] == ["finished"] * 3
+    assert all(steps(item, "valid_0-l2")[0] == 0 for item in made)
+
+
 def test_catboost(project: Project) -> None:
     pytest.importorskip("catboost")
     made = shown(project, "CatBoost")
@@ -214,6 +247,72 @@ def test_optuna_records_each_trial_beside_the_branch(project: Project) -> None:
     assert {*frame.group} == {"plane"}
     assert gitexp.get("best:loss").params["x"] == study.best_params["x"]
     assert project.git("rev-parse", "HEAD") == before
+
+
+def test_a_training_after_one_that_raised_joins_nothing(project: Project) -> None:
+    """Of another library, too; and what the user himself has begun goes on."""
+    xgboost = pytest.importorskip("xgboost")
+    from gitexp.integrations.training import Training
+    from gitexp.integrations.xgboost import GitexpCallback
+
+    class Breaks(xgboost.callback.TrainingCallback):  # type: ignore[misc]
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            raise ValueError("the disk is full")
+
+    matrix = xgboost.DMatrix(*data())
+    for rate in (0.5, 0.3):
+        callbacks = [GitexpCallback(), Breaks()]
+        with pytest.raises(ValueError, match="full"):
+            xgboost.train({"learning_rate": rate}, matrix, 2, callbacks=callbacks)
+    logger = Training({})
+    logger.log_params({"learning_rate": 0.1})  # as Lightning begins
+    logger.fail()
+    logger.log_params({"learning_rate": 0.2})
+    logger.end()
+    frame = gitexp.experiments(sort="started")
+    assert frame["params.learning_rate"].to_list() == [0.5, 0.3, 0.1, 0.2]
+    assert frame.status.to_list() == ["failed"] * 3 + ["finished"]
+    with gitexp.start_run(), pytest.raises(ValueError, match="full"):
+        xgboost.train({}, matrix, 2, callbacks=[GitexpCallback(), Breaks()])
+    assert gitexp.get("@").name == "exp-5"
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "error"),
+    [
+        ("", "failed", None),
+        ("sys.exit(0)", "finished", None),
+        ("raise ValueError('boom')", "failed", "ValueError: boom"),
+    ],
+)
+def test_how_python_exits_tells_of_a_training_without_an_end(
+    project: Project, end: str, status: str, error: str | None
+) -> None:
+    """Nothing told means that the training raised, and somebody caught it."""
+    begin = (
+        "import sys\nfrom gitexp.integrations.training import Training\nTraining({}).begin({})\n"
+    )
+    project.write("train.py", f"{begin}{end}\n")
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    subprocess.run([sys.executable, "train.py"], cwd=project.root, env=env, check=False)
+    made = gitexp.get("@")
+    assert (made.status, made.failure) == (status, error)
+
+
+def test_trainings_of_several_threads_at_once_share_a_run(project: Project) -> None:
+    from gitexp.integrations.training import Training
+
+    one, other = Training({}), Training({})
+    one.begin({"lr": 1})
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(other.begin, {"depth": 2}).result()
+        one.log({"loss": 1.0}, 0)
+        pool.submit(other.end).result()
+    one.log({"loss": 0.5}, 1)
+    one.end()
+    assert project.tags() == ["exp-1"]
+    assert gitexp.get(1).params == {"lr": 1, "depth": 2}
+    assert steps(gitexp.get(1), "loss") == [0, 1]
 
 
 def test_a_training_inside_a_run_joins_it_and_leaves_it_open(project: Project) -> None:

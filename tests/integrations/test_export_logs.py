@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,6 +48,24 @@ def test_event_files_come_back(logged: Project) -> None:
     assert come_back(logged, "tensorboard", logged.root.parent / "runs").status == "finished"
     said = logged.error("export", "tensorboard", "-o", "../runs", code=2)
     assert "runs is a folder already" in said
+
+
+@pytest.mark.slow
+def test_event_files_hold_the_times_of_the_experiment_and_not_of_the_export(
+    project: Project,
+) -> None:
+    pytest.importorskip("tensorboard")
+    gitexp.log({"lr": 1}, {"loss": 1.0})
+    with gitexp.start_run() as run:
+        run.log_metric("loss", 2.0)
+    time.sleep(1.1)
+    project.gitexp("export", "tensorboard", "-o", "../runs")
+    project.gitexp("import", "tensorboard", "../runs")
+    for made, found in ((1, 3), (2, 4)):
+        before, after = gitexp.get(made), gitexp.get(found)
+        assert after.metrics == before.metrics
+        assert after.duration == (before.duration and pytest.approx(before.duration, abs=0.1))
+        assert abs(after.started - before.started).total_seconds() < 0.9
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,6 +75,22 @@ def test_a_generator_is_refused_where_it_is_defined() -> None:
         @gitexp.track
         def train() -> Iterator[dict[str, float]]:
             yield {"rmse": 1.0}
+
+
+def test_one_text_where_a_list_is_wanted_is_a_list_of_one(project: Project) -> None:
+    project.write("a.txt", "data\n")
+    made = gitexp.log(
+        metrics={"a b": 1.0, "b": 2.0}, labels="abc", artifacts="a.txt", inputs=Path("a.txt")
+    )
+    assert made.labels == ("abc",)
+    assert [*made.extra["artifacts"]] == ["a.txt"]
+    assert [*made.extra["inputs"]] == ["a.txt"]
+    assert gitexp.log(labels=None).labels == ()  # type: ignore[arg-type]
+    with gitexp.start_run(labels="abc", inputs="a.txt"):
+        pass
+    assert gitexp.get("@").labels == ("abc",)
+    assert [*gitexp.get("@").extra["inputs"]] == ["a.txt"]
+    assert {*gitexp.histories(metrics="a b").name} == {"a b"}
 
 
 def test_what_is_refused_counts_no_step_and_spaces_make_no_second_series(project: Project) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from gitexp.formats import settings
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
+from gitexp.formats.message import each
 from gitexp.formats.trackers import mlflow, tensorboard, tools, wandb
 from gitexp.formats.trackers.found import Found, Unread
 from gitexp.integrations.importers import dvc_experiments, git_history, record
@@ -69,7 +70,7 @@ def import_runs(
     known, outcome = record.Known(Index(here)), record.Outcome()
     if kind == "git":
         found: Iterable[Found] = git_history.find(
-            here, known.commits, paths=paths, since=since, remotes=remotes
+            here, known.commits, paths=each(paths), since=since, remotes=remotes
         )
     else:
         found = _runs(here, kind, Path(where or "."), known, experiment)

@@ -25,6 +25,7 @@ from gitexp.formats import mlflow_words as convert
 from gitexp.formats import result_files
 from gitexp.formats.errors import FormatError, NotFoundError
 from gitexp.formats.experiment import MetricPoint
+from gitexp.formats.message import each
 from gitexp.integrations.mlflow import contents, database, uris
 from gitexp.integrations.mlflow.tables import Tables
 from gitexp.repo import Repo
@@ -105,7 +106,7 @@ def _around(
 around(
     ExtendedStore,
     _READERS,
-    before=lambda store, runs: store.take_in([runs] if isinstance(runs, str) else [*(runs or ())]),
+    before=lambda store, runs: store.take_in(each(runs)),
 )
 
 

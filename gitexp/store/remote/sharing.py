@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gitexp.formats.experiment import Experiment
+from gitexp.formats.message import each
 from gitexp.repo import Repo
 from gitexp.store import reference
 from gitexp.store.api import Folder, opened
@@ -13,7 +14,7 @@ from gitexp.store.remote.sync import Pulled, Pushed
 
 
 def push(
-    experiments: Sequence[str | Experiment] = (),
+    experiments: Sequence[str | int | Experiment] = (),
     *,
     remote: str | None = None,
     tags: bool | None = None,
@@ -38,15 +39,11 @@ def push(
         UsageError: there is no such remote, or an experiment is not of this clone.
         GitError: the remote cannot be reached or refuses; nothing was changed.
     """
-    chosen: list[Experiment] = []
-    if experiments:
-        index, known = opened(repo)
-        chosen = [
-            reference.resolve(index, item, known) if isinstance(item, str) else item
-            for item in experiments
-        ]
-    here = Repo.discover(repo or ".")
-    return sync.push(here, remote, chosen, tags=tags, branch=branch, dry_run=dry_run, data=data)
+    index, known = opened(repo)
+    chosen = [reference.given(index, item, known) for item in each(experiments)]
+    return sync.push(
+        index.repo, remote, chosen, tags=tags, branch=branch, dry_run=dry_run, data=data
+    )
 
 
 def pull(
