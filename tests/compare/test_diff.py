@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,9 +125,10 @@ def test_python_gets_the_same_as_values(two: Project) -> None:
 
 def test_python_takes_numbers_as_get_does_and_says_what_is_no_experiment(two: Project) -> None:
     assert gitexp.diff(1, 2) == gitexp.diff("exp-1", gitexp.get(2)) == gitexp.diff("1", 2)
+    wrong: Any
     for wrong in (None, 1.5, {}):
         with pytest.raises(gitexp.UsageError, match="is no experiment; give its name"):
-            gitexp.diff(wrong)  # type: ignore[arg-type]
+            gitexp.diff(wrong)
 
 
 def test_markdown_is_tables(two: Project) -> None:

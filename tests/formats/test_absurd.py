@@ -102,7 +102,7 @@ def test_an_input_without_an_end_is_not_hashed(project: Project) -> None:
             input=f"{new}\n".encode(), capture_output=True, check=True, cwd=project.root,
         )  # fmt: skip
         project.git("update-ref", "refs/tags/exp-2", made.stdout.decode().strip())
-        assert "is not here" in project.run("verify", "exp-2", timeout=30).stdout
+        assert "not checked: input" in project.run("verify", "exp-2", timeout=30).stdout
 
 
 def test_json_holds_nothing_that_steers_a_terminal(forged: Project) -> None:

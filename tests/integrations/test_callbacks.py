@@ -255,7 +255,9 @@ def test_a_training_after_one_that_raised_joins_nothing(project: Project) -> Non
     from gitexp.integrations.training import Training
     from gitexp.integrations.xgboost import GitexpCallback
 
-    class Breaks(xgboost.callback.TrainingCallback):  # type: ignore[misc]
+    base: Any = xgboost.callback.TrainingCallback
+
+    class Breaks(base):
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
             raise ValueError("the disk is full")
 

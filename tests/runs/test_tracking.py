@@ -79,9 +79,8 @@ def test_a_generator_is_refused_where_it_is_defined() -> None:
 
 def test_one_text_where_a_list_is_wanted_is_a_list_of_one(project: Project) -> None:
     project.write("a.txt", "data\n")
-    made = gitexp.log(
-        metrics={"a b": 1.0, "b": 2.0}, labels="abc", artifacts="a.txt", inputs=Path("a.txt")
-    )
+    alone: Any = Path("a.txt")
+    made = gitexp.log(metrics={"a b": 1.0, "b": 2.0}, labels="abc", artifacts="a.txt", inputs=alone)
     assert made.labels == ("abc",)
     assert [*made.extra["artifacts"]] == ["a.txt"]
     assert [*made.extra["inputs"]] == ["a.txt"]
