@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -101,11 +102,13 @@ class Objects(Git):
 
         Raises:
             NotFoundError: it has none at ``path``.
+            GitError: it has one whose content is not here.
         """
         try:
             return self.git("cat-file", "blob", f"{commit}:{path}")
-        except GitError:
-            raise _no_file(commit, path) from None
+        except GitError as error:  # the file is not there, or its object is not
+            gone = re.search("promisor|unable to read|corrupt|bad object", error.stderr)
+            raise (error if gone else _no_file(commit, path)) from None
 
     @contextmanager
     def open_file(self, commit: str, path: str) -> Iterator[IO[bytes]]:
@@ -120,6 +123,7 @@ class Objects(Git):
             if process.stdout.read(1):  # it was not wanted whole
                 process.kill()
             elif process.wait():
+                self.read_file(commit, path)  # which says why
                 raise _no_file(commit, path)
 
     def write_object(self, kind: str, data: bytes) -> str:
