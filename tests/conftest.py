@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -187,6 +188,14 @@ class Project:
         assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
         return done.stdout
+
+    def type(self, line: str) -> None:
+        """Type a command line that was printed, and require that it works."""
+        if line.startswith("gitexp "):
+            self.gitexp(*shlex.split(line)[1:])
+            return
+        done = subprocess.run(["sh", "-c", line], cwd=self.root, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
 
     def error(
         self, *args: str, code: int = 2, cwd: Path | None = None, env: dict[str, str] | None = None
