@@ -118,8 +118,9 @@ def understood(words: list[str], whole: bool) -> None:
 
 
 def test_each_command_of_ours_that_is_named_is_one() -> None:
-    wrong = []
-    for place, typed, words in named("gitexp"):
+    wrong, found = [], [*named("gitexp")]
+    assert len(found) > 100
+    for place, typed, words in found:
         try:
             understood(words, typed)
         except (click.UsageError, AssertionError) as error:
@@ -135,8 +136,9 @@ def helped(*words: str) -> str:
 
 
 def test_each_command_of_git_that_is_named_is_one_with_these_options() -> None:
-    wrong = []
-    for place, typed, words in named("git"):
+    wrong, found = [], [*named("git")]
+    assert len(found) > 50
+    for place, typed, words in found:
         words = words[2:] if words[0] == "-C" else words
         said = helped(words[0]) if words else "in a folder"
         if len(words) > 1 and re.search(rf"git {words[0]} (\[.*\] )?{words[1]}\b", said):

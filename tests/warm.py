@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 DEADLINE = 600.0  # seconds; a script that takes longer is hung, however busy the machine
 _FORKS = sys.platform == "linux"
 LIBRARIES = {  # of commands that tests run often
-    "sweep": ("joblib", "joblib.externals.loky.backend.popen_loky_posix"),
+    "sweep": ("loky.process_executor", "loky.backend.popen_loky_posix"),
     "plot": ("matplotlib.pyplot",),
 }
 

@@ -9,7 +9,7 @@ import click
 
 from gitexp.cli import output, plot
 from gitexp.formats.errors import did_you_mean
-from gitexp.sweeps import summary
+from gitexp.sweeps import summary, worker
 from gitexp.sweeps.driver import Done
 from gitexp.sweeps.driver_push import Sent
 from gitexp.sweeps.plan import Frozen, Plan
@@ -130,7 +130,9 @@ def _say_problems(done: Done, rows: list[summary.Row]) -> int:
     failed = [
         item
         for item in done.experiments
-        if item.status == "failed" or item.extra.get("error", "").startswith("timed out")
+        if item.status != "finished"
+        and worker.PRUNED not in item.labels
+        and item.extra.get("error") not in worker.INTERRUPTED
     ]
     if failed:
         output.say(

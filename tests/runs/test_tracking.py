@@ -98,6 +98,12 @@ def test_what_is_refused_counts_no_step_and_spaces_make_no_second_series(project
         with pytest.raises(UsageError):
             run.log_metrics({"loss": 1, "a\nb": 1})
         run.log_metric(" loss", 0.25)
+    points = [(point.name, point.step) for point in gitexp.get("exp-1").points()]
+    assert points == [("loss", 0), ("loss", 1)]
+
+
+def test_a_checkpoint_of_the_current_folder_keeps_the_folder(project: Project) -> None:
+    with gitexp.start_run() as run:
         (project.root / "state").mkdir()
         for name in ("state/a", "state/b"):
             project.write(name, "x")
@@ -107,4 +113,3 @@ def test_what_is_refused_counts_no_step_and_spaces_make_no_second_series(project
         last = run.last_checkpoint()
         assert last is not None
         assert sorted(path.name for path in last.path.iterdir()) == ["a", "b"]
-    assert [point.step for point in gitexp.get("exp-1").points()] == [0, 1]
