@@ -29,7 +29,9 @@ INHERITED = "inherited.yml"
 ALIVE = "alive"  # begins the names of what its owner and those who joined hold
 RECOVERING = "recovering"
 SYNC_SECONDS = 1.0  # from one time to the next that the owner has the disk take what was logged
-_ROW = r'"(?:[^"\ufffd]|"")*",[^",\s]+,\d+,-?\d+\r\n'
+_ROW = (  # as ``metrics.format_row`` writes it
+    r'"(?:[^"\ufffd\0]|"")*",(?:-?\d+(?:\.\d+)?(?:e[-+]?\d+)?|-?inf|nan),\d+,-?\d+\r\n'
+)
 ASIDE = "ended"  # beside the folder that runs lie in: where they go on their way out
 
 
@@ -139,10 +141,14 @@ def trim(path: Path) -> bool:
 
 def mend(folder: Path) -> int:
     """Leave out of a dead run's ``metrics.csv`` what is no row, as a fault of the disk leaves it,
-    and return how many lines that was; what it had taken over from another run stays."""
+    and return how many lines that was; what it had taken over from another run stays. Raises
+    OSError where the file cannot be read."""
     path, head = folder / "metrics.csv", len(metrics.HEADER)
     start = max(head, all_facts(folder).get("inherited", (0, 0))[1])
-    data = files.read_bytes(path) or b""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        data = b""
     end = data.rfind(b"\n") + 1  # ``trim`` cuts a torn row
     lines = data[start:end].splitlines(keepends=True)
     rows = [line for line in lines if re.fullmatch(_ROW, line.decode("utf-8", "replace"))]
