@@ -65,7 +65,8 @@ _REPORT = re.compile(  # of scikit-learn: precision, recall, F1, support
 _HELD_OUT = re.compile(r"(?i)\W*(test(?:ing)?|val(?:id(?:ation)?)?|eval(?:uation)?|dev)\b")
 _LAST_WORD = re.compile(rf"{_WORD}$")
 _OF_NO_NAME = re.compile(r"(?i:nan|inf|infinity)|INFO|DEBUG|WARN(?:ING)?")
-_BARE = re.compile(r"(?<![\w'\"])-?(?:nan|inf)(?![\w'\"])")  # as Python writes them in a dict
+# texts, and what Python writes bare in a dict
+_BARE = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|(?<!\w)-?(?:nan|inf)(?!\w)""")
 _TIMES = r"(?i).*(?:time|runtime|per_second|elapsed|eta|timestamp|ts|duration|fps)"
 _MARKS = frozenset((*STEPS, "#"))  # "#" of spaCy
 _STEPS_OF_ROWS = ("total_timesteps", "timesteps", "steps", *STEPS, "iterations")
@@ -261,11 +262,16 @@ def _mapping(line: str) -> list[tuple[str, float]]:
         line = line[line.find("{") :]
     if not line.lstrip().startswith("{"):
         return []
-    for read in (json.loads, lambda text: ast.literal_eval(_BARE.sub(r"'\g<0>'", text))):
+    for read in (json.loads, ast.literal_eval, lambda text: ast.literal_eval(_quoted(text))):
         with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
             value: Any = params.quietly(read, line.strip())
             return _numbers(params.flatten(value), _MARKS) if isinstance(value, dict) else []
     return []
+
+
+def _quoted(text: str) -> str:
+    """Return a dict of Python's whose bare ``nan`` and ``inf`` are texts; its texts stay."""
+    return _BARE.sub(lambda found: found[0] if found[1] else f"'{found[0]}'", text)
 
 
 def _numbers(values: Mapping[str, Any], steps: Collection[str]) -> list[tuple[str, float]]:

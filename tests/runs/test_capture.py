@@ -165,6 +165,8 @@ _PRINTED = [  # as well-known scripts print them
         {"LOSS NER": [(0, 45), (200, 16)], "SCORE": [(0, 0), (200, 0.6)]},
     ),
     (" 10%|#  | 10/100 [00:01<00:10,  9.0it/s]{'loss': 0.5, 'epoch': 1}\n", {"loss": [(1, 0.5)]}),
+    ("{'loss': 0.5, 'said': 'no nan found', 'epoch': 1}\n", {"loss": [(1, 0.5)]}),
+    ("{'loss': 0.5, 'lr': nan, 'said': \"has inf, it's 'nan'\", 'epoch': 1}\n", {"loss": [(1, 0.5)]}),
     ("| name | epoch | loss |\n| cat | 3 | 0.5 |\n", {"loss": [(3, 0.5)]}),
     ("| epoch | nan |\n| loss | 0.5 |\n\n{'epoch': 2, 'valLoss': 0.5}\n", {"loss": [(0, 0.5)], "valLoss": [(2, 0.5)]}),
     (
