@@ -24,15 +24,15 @@ class _Waiting:
 
 
 _waiting: dict[str, _Waiting] = {}
+_clocks: set[str] = set()  # keys that somebody looks at again
 _lock = threading.RLock()  # held while an end runs, so that nobody begins a run in the midst of it
 
 
 def later(key: str, end: Callable[[], object], seconds: float) -> None:
     """Have ``end`` called once, when nothing was touched for ``seconds``, or by ``settle``."""
     with _lock:
-        is_watched = key in _waiting
         _waiting[key] = _Waiting(end, seconds, time.monotonic() + seconds)
-        if not is_watched:
+        if key not in _clocks:
             _watch(key)
 
 
@@ -62,12 +62,14 @@ def settle(key: str | None = None) -> bool:
 def _watch(key: str) -> None:
     """Call an end that is due, and look again later after one that was put off."""
     with _lock:
+        _clocks.discard(key)
         waiting = _waiting.get(key)
         if waiting is None or (pause := waiting.until - time.monotonic()) <= 0:
             settle(key)
         else:
             clock = threading.Timer(pause, _watch, [key])
             clock.daemon = True
+            _clocks.add(key)
             clock.start()
 
 
@@ -76,6 +78,7 @@ def _forget() -> None:
     global _lock
     _lock = threading.RLock()
     _waiting.clear()
+    _clocks.clear()
 
 
 if hasattr(os, "register_at_fork"):

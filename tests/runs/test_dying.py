@@ -3,11 +3,13 @@ away; and several processes that log into one run."""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -19,6 +21,7 @@ import gitexp
 from conftest import Project
 from gitexp.formats import message, metrics
 from gitexp.repo import Repo
+from gitexp.runs import deferred, journal
 from gitexp.runs.finish import dead_runs, live_runs
 
 HERE = str(Path(__file__).parents[2])
@@ -180,3 +183,35 @@ def test_what_cannot_be_read_of_a_dead_run_hides_it_not_and_is_left_out(
     said = project.run("recover").stderr
     assert ("metric rows left out, which cannot be read: 1" in said) == bool(lost)
     assert [point.value for point in gitexp.get("exp-1").points()] == [0, 1, 2]
+
+
+def test_metrics_that_cannot_be_read_stay_and_what_is_no_number_is_told(project: Project) -> None:
+    project.commit("train", train_py=DEAD)
+    subprocess.run(
+        [sys.executable, "train.py"],
+        cwd=project.root,
+        env={**os.environ, "PYTHONPATH": HERE},
+        check=False,
+    )
+    (folder,) = dead_runs(Repo.discover(project.root))
+    rows = (folder / "metrics.csv").read_bytes()
+    (folder / "metrics.csv").unlink()
+    (folder / "metrics.csv").mkdir()  # which reads as a faulty disk does: with an error
+    with pytest.raises(OSError):
+        journal.mend(folder)
+    (folder / "metrics.csv").rmdir()
+    (folder / "metrics.csv").write_bytes(rows + b'"m",0.\0\0,1,1\r\n')
+    assert journal.mend(folder) == 1
+    assert (folder / "metrics.csv").read_bytes() == rows
+
+
+def test_an_end_that_is_put_off_again_and_again_is_looked_at_by_one_thread() -> None:
+    ended: list[int] = []
+    before = threading.active_count()
+    for at in range(20):
+        deferred.later("key", functools.partial(ended.append, at), 60)
+        deferred.settle("key")
+    deferred.later("key", functools.partial(ended.append, 20), 60)
+    assert threading.active_count() == before + 1
+    assert deferred.cancel("key")
+    assert ended == [*range(20)]
