@@ -242,14 +242,15 @@ class Driver:
             trials.unpack(files, item.folder)
         with suppress(OSError):
             self._unsent[item.job.name] = (item.folder / worker_push.UNSENT).read_text("utf-8")
-        if not trials.is_over(item.folder):
-            try:
+        try:
+            if not trials.is_over(item.folder):
                 results.finish_lost(item, error)
-            except OSError as fault:
-                self._problems.append(
-                    f"trial {item.trial.index} could not be recorded: {fault.strerror}"
-                )
-                return
+        except OSError as fault:
+            why = f"trial {item.trial.index} could not be recorded: {fault.strerror}"
+            self._problems.append(why)
+            return
+        finally:
+            self._engine.release(item.job)
         # others are judged by all that it logged, also by what came after the last look
         if self.frozen.plan.prune:
             self._watch(item, ended=True)

@@ -44,6 +44,9 @@ class Engine(Protocol):
 
     def submit(self, job: Job, folder: Path) -> Future[Result]: ...
     def stop(self, job: Job, folder: Path, why: str) -> None: ...
+    def release(self, job: Job) -> None:
+        """Give the place free that an ended job had: whoever wanted something of it has it."""
+
     def close(self) -> None: ...
 
 
@@ -57,7 +60,7 @@ def start(
             f"there is no engine '{name}'.{did_you_mean(name, ENGINES)} There are"
             f" {', '.join(ENGINES)}"
         )
-    if not jobs >= 1 or jobs % 1:
+    if not hasattr(jobs, "__index__") or jobs < 1:
         raise UsageError(f"--jobs must be a whole number from 1, not {jobs}")
     if address and name == "loky":
         raise UsageError("engine loky has no --address; it is for dask, ray and slurm")
@@ -91,9 +94,10 @@ class Loky:
             raise
         self._workers: list[Any] = [None] * jobs
         self._free = list(reversed(range(jobs)))
+        self._slots: dict[str, int] = {}  # of what was submitted
 
     def submit(self, job: Job, folder: Path) -> Future[Result]:
-        slot = self._free.pop()
+        slot = self._slots[job.key] = self._free.pop()
         if self._workers[slot] is None:
             self._workers[slot] = self._loky.ProcessPoolExecutor(
                 max_workers=1, timeout=None, initializer=trial.live_with_the_driver
@@ -118,7 +122,9 @@ class Loky:
         if ended.cancelled() or isinstance(ended.exception(), RuntimeError):
             broken, self._workers[slot] = self._workers[slot], None
             broken.shutdown(wait=False, kill_workers=True)
-        self._free.append(slot)
+
+    def release(self, job: Job) -> None:
+        self._free.append(self._slots.pop(job.key))
 
 
 _Start = Callable[[Repo, str, int, str | None, bool], Engine]

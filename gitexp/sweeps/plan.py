@@ -110,7 +110,7 @@ def check(plan: Plan) -> Plan:
     for name, value, least in (
         ("repeat", plan.repeat, 1), ("retries", plan.retries, 0), ("trials", plan.trials or 1, 1)
     ):  # fmt: skip
-        if not value >= least or value % 1:
+        if not hasattr(value, "__index__") or value < least:
             raise UsageError(f"--{name} must be a whole number from {least}, not {value}")
     if plan.timeout is not None and not plan.timeout > 0:
         raise UsageError(f"--timeout must be more than 0 seconds, not {plan.timeout}")

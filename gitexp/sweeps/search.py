@@ -183,7 +183,9 @@ class Optuna(Search):
         """Return a point in Optuna's terms; None outside of the space, which may have changed."""
         coded: dict[str, Any] = {}
         for name, form in self._space.items():
-            value: Any = point.get(name)
+            if name not in point:
+                return None
+            value = point[name]
             if isinstance(form, Choices):
                 coded |= {name: form.values.index(value)} if value in form.values else {}
             elif type(value) in (int, float) and form.low <= value <= form.high:

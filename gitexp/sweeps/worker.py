@@ -119,15 +119,14 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
     try:
         live = Run(None, where, facts, owned)
         resume.again(live)
+        live.know()
         live.log_params(job.params)
         listed = _requirements(job.command[0].replace(PYTHON, sys.executable))
         files.replace(where, where / "requirements.txt", listed.encode())
         inside = root / job.directory
         known = settings.load(root, job.directory)
         env = _environment(job, where, root, slot)
-        if FUNCTION in job.command:
-            live.know()
-        else:
+        if FUNCTION not in job.command:
             live.read_arguments(parsed.config_files(job.command, inside))
             env = parsed.environ(env) if known.parser_params else env
         watched = outputs.watch(root, inside)
