@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from conftest import Project
+from gitexp.formats.errors import NotFoundError
 from gitexp.repo import Repo
+from gitexp.store import artifacts
 from gitexp.store.index import Index
 from gitexp.sweeps import clusters, schedule, space, worker
 from gitexp.sweeps import plan as plans
@@ -457,3 +459,17 @@ def typed(project: Project, text: str) -> None:
     assert hints, text
     for line in hints:
         project.type(line)
+
+
+def test_what_a_commit_holds_is_listed_where_no_content_is(partial: Project) -> None:
+    """Many paths, too: more than one command line holds."""
+    repo = Repo.discover(partial.root)
+    head = partial.git("rev-parse", "HEAD")
+    many = [f"{'far/' * 20}{at}" for at in range(30_000)]
+    found = artifacts.listed(repo, head, [*many, "train.py"])
+    assert [*found] == ["train.py"]
+    assert [*map(len, found["train.py"])] == [6, 4, 40]
+    assert artifacts.listed(repo, head, []) == {}
+    for name in ("corrupt.png", "promisor/x"):
+        with pytest.raises(NotFoundError):
+            repo.read_file(head, name)

@@ -70,7 +70,7 @@ def prepare(index: Index, given: Sequence[Experiment], settled: Values) -> Merge
     results = {*result_paths.of_experiment(base)} if base and base.id == common else set()
     # what an experiment rewrote of the files that lay there before is as it was
     before = {path: trees.Executable(oid) if mode == "100755" else oid
-              for path, (mode, _, oid, _) in artifacts.listed(repo, common, own).items()
+              for path, (mode, _, oid) in artifacts.listed(repo, common, own).items()
               if path not in results and not result_paths.is_own(path)}  # fmt: skip
     own |= results
     root = trees.bare_commit(repo, _code(repo, common, own, before), None, "common")

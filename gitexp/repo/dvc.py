@@ -24,11 +24,11 @@ from gitexp.formats.errors import GitexpError, MissingExtraError, UsageError
 from gitexp.repo import Repo, dvc_pointers
 from gitexp.repo.dvc_pointers import FOLDER, SUFFIX, Data
 from gitexp.repo.files import link_or_copy
+from gitexp.repo.process import chunks
 
 if TYPE_CHECKING:
     import configparser
 
-_MANY = 500  # words of one command line
 _OUR_HELPER = "dagshub-credential"  # in git's configuration, where gitexp itself answers for a host
 
 
@@ -343,8 +343,3 @@ def _config(top: Path) -> configparser.RawConfigParser:
             config.read_string((top / FOLDER / name).read_text("utf-8"))
             whole.read_dict(config)
     return whole
-
-
-def chunks(words: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Yield words in lots that a command line holds."""
-    yield from (words[at : at + _MANY] for at in range(0, len(words), _MANY))

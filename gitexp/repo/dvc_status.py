@@ -20,6 +20,7 @@ from gitexp.formats.errors import GitexpError
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo, dvc_pointers, files
 from gitexp.repo.dvc_pointers import Data, listed
+from gitexp.repo.process import chunks
 
 _STATE = "data.json"
 _ANSWER = "dvc_commit"  # holds yes or no: what the user said when asked
@@ -161,7 +162,7 @@ def commit(repo: Repo, found: Iterable[Stale]) -> None:
     items = list(found)
     now = time.time()
     looks = _looks(repo, [item.path for item in items])
-    for targets in dvc.chunks(sorted({item.target for item in items})):
+    for targets in chunks(sorted({item.target for item in items})):
         dvc.run(repo.root, "commit", "--force", "--no-relink", *targets)
     _note(repo, dvc_pointers.here(repo), looks, now)
 

@@ -107,7 +107,8 @@ class Objects(Git):
         try:
             return self.git("cat-file", "blob", f"{commit}:{path}")
         except GitError as error:  # the file is not there, or its object is not
-            gone = re.search("promisor|unable to read|corrupt|bad object", error.stderr)
+            said = error.stderr.replace(path, "")
+            gone = re.search("promisor|unable to read|corrupt|bad object", said)
             raise (error if gone else _no_file(commit, path)) from None
 
     @contextmanager

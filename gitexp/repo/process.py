@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # of a remote: the stage, how much is done, of how much (0 where nobody knows)
 Progress = Callable[[str, int, int], None]
+_MANY = 500  # words of one command line
 _STAGE = rb"(?:remote: )?([A-Z][\w ]+):\s+(?:\d+% \((\d+)/(\d+)\)|(\d+))"
 _left: list[subprocess.Popen[bytes]] = []  # those that nobody waits for
 
@@ -255,6 +256,11 @@ class Git:
 def joined(paths: Iterable[str]) -> bytes:
     """Return paths as git reads them with ``-z``."""
     return b"".join(os.fsencode(path) + b"\0" for path in paths)
+
+
+def chunks(words: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield words in lots that a command line holds."""
+    yield from (words[at : at + _MANY] for at in range(0, len(words), _MANY))
 
 
 def run(

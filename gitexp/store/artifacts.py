@@ -11,6 +11,7 @@ from gitexp.formats import message
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
+from gitexp.repo.process import chunks
 from gitexp.store import result_paths
 
 
@@ -38,14 +39,16 @@ def outputs(repo: Repo, experiment: Experiment) -> list[Output]:
     paths = [str(path) for path in experiment.extra.get("outputs", ())]
     if not paths:
         return []
-    held = listed(repo, experiment.id, paths)
+    held = listed(repo, experiment.id, paths, "-l")
     return [Output(path, held[path][2], int(held[path][3])) for path in paths if path in held]
 
 
-def listed(repo: Repo, commit: str, paths: Iterable[str]) -> dict[str, list[str]]:
-    """Return the files of a commit at or below some paths, ``{path: [mode, kind, hash, size]}``."""
-    asked = ("--literal-pathspecs", "ls-tree", "-r", "-l", "-z", "--full-tree", commit, "--")
-    entries = (item.partition("\t") for item in repo.entries(*asked, *paths))
+def listed(repo: Repo, commit: str, paths: Iterable[str], *more: str) -> dict[str, list[str]]:
+    """Return the files of a commit at or below some paths, ``{path: [mode, kind, hash]}``; with the
+    option ``-l`` their sizes, too, for which their content has to be here."""
+    asked = ("--literal-pathspecs", "ls-tree", "-r", *more, "-z", "--full-tree", commit, "--")
+    lots = (repo.entries(*asked, *chunk) for chunk in chunks([*paths]))
+    entries = (item.partition("\t") for lot in lots for item in lot)
     return {path: about.split() for about, _, path in entries}
 
 
