@@ -113,7 +113,9 @@ def _latest(index: Index, back: int) -> Experiment:
 
 
 def _extreme(index: Index, name: str, settings: Settings, worst: bool) -> Experiment:
-    found = query.best(index, query.find_metric(index, name), settings.metrics, worst)
+    within, _ = query.in_reach(index, query.EVERYTHING, False)
+    key = query.find_metric(index, name)
+    found = query.best(index, key, settings.metrics, worst, where=within)
     if found is None:
         raise NotFoundError(
             f"no experiment has a value of '{name}'; to see what there is: gitexp list"

@@ -492,10 +492,11 @@ def test_what_is_given_no_names_keeps_to_the_project(monorepo: Project) -> None:
         assert text.count("- from: ") == text.count("- from: exp-1") == 1
     assert named("leaderboard", "-m", "loss") == ["exp-1", "exp-3"]
     assert named("best", "loss", cwd=two)[0] == "exp-2"
+    assert named("show", "best:loss", cwd=two)[0] == "exp-2"
     assert named("gate", "-m", "loss", "--min", "1", cwd=two)[0] == "exp-2"
     assert named("compare", "--where", "lr > 0", "--csv")[:2] == own
     assert {*named("curve", "loss", "--where", "lr > 0", "--csv")} == {*own}
-    assert "1 experiment of other projects left out (called at the top" in (
+    assert "1 experiment of other projects left out (at the repository's top" in (
         monorepo.run("label", "--where", "lr > 0", "+x", cwd=one).stderr
     )
     assert gitexp.get("exp-2", one).labels == ()
