@@ -23,13 +23,16 @@ from gitexp.store.query import Sql
 _WORTH_TELLING = 2_000  # experiments that take some tenths of a second to index
 
 
-fetch_option = option("--fetch", "First fetch tags and history, which CI checkouts lack.")
+fetch_option = option(
+    "--fetch", "First fetch tags and history, which CI checkouts lack.", is_eager=True
+)
 
 
 def _with_only(context: click.Context, _: click.Parameter, where: str | None) -> str | None:
     """Return ``--where`` with what ``--only-with`` says, which is read before it."""
     names = query.split(context.params.pop("only_with", None))
-    if names:  # what is wrong is to be said of what was typed
+    # what is wrong is to be said of what was typed, unless what is there comes only now
+    if names and not (context.resilient_parsing or context.params.get("fetch")):
         index = opened()[2]
         query.where(index, where)
         for name in names:
@@ -114,8 +117,11 @@ def in_reach(index: Index, condition: Sql, everybody: bool = False) -> Sql:
     ``query.in_reach``; say on stderr what other projects have."""
     condition, others = query.in_reach(index, condition, everybody)
     if others:
-        widens = "everybody" in click.get_current_context().params
-        way = "--all" if widens else "called at the top of the repository, it takes them"
+        params = click.get_current_context().command.params
+        widens = any("--all" in one.opts for one in params)
+        way = (
+            "to include them: --all" if widens else "at the repository's top, the command takes all"
+        )
         output.say(f"{output.counted(others, 'experiment')} of other projects left out ({way})")
     return condition
 

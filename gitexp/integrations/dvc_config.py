@@ -97,7 +97,7 @@ def _read(path: Path) -> tuple[str, configparser.ConfigParser]:
     found = configparser.ConfigParser(interpolation=None)
     try:
         text = path.read_text(encoding="utf-8") if path.exists() else ""
-        found.read_string(text)
+        found.read_string(text, path.name)
     except (configparser.Error, UnicodeDecodeError, OSError) as error:
         raise FormatError(
             f"{path.parent.name}/{path.name} cannot be read: {str(error).splitlines()[0]}"

@@ -57,9 +57,8 @@ def of(error: BaseException | None) -> tuple[str, str | None]:
         return "killed", "KeyboardInterrupt"
     if isinstance(error, SystemExit):
         said = "" if isinstance(error.code, int) else message.one_line(str(error.code))
-        return "failed", f"exit code {1 if said else error.code:d}{f': {said}' if said else ''}"[
-            :500
-        ]
+        text = f"exit code 1: {said}" if said else f"exit code {error.code:d}"
+        return "failed", text[:500]
     import traceback
 
     return "failed", message.one_line(traceback.format_exception_only(type(error), error)[-1])[:500]
