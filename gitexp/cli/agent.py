@@ -4,7 +4,6 @@ deletes anything."""
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -106,6 +105,8 @@ def mcp_command() -> None:
 
 
 def _tool(repo: Repo, name: str) -> Callable[[list[str]], str]:
+    import subprocess
+
     def tool(arguments: list[str]) -> str:
         if name == "diff" and any(word.startswith("--html") for word in arguments):
             return "--html writes a file, which this tool does not; leave it out"

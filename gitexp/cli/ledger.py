@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import click
@@ -26,15 +26,17 @@ from gitexp.cli.opened import (
     where_option,
 )
 from gitexp.cli.options import param_option
-from gitexp.compare import lineage, tried
+from gitexp.compare import lineage
 from gitexp.compare.lineage import Step
-from gitexp.compare.tried import Match
 from gitexp.formats import params
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import one_line, own_subject
 from gitexp.repo import Repo, snapshot
 from gitexp.store import notes, query, reference, result_paths
+
+if TYPE_CHECKING:
+    from gitexp.compare.tried import Match
 
 _PICTURE = re.compile(r"(.*?)(?:/(\d+))?\.(?:png|jpe?g|gif|svg|webp)", re.IGNORECASE)
 _MOST = 4  # pictures of one experiment
@@ -63,6 +65,8 @@ def tried_command(
       gitexp tried -p lr=0.1
       gitexp tried --like exp-7
     """
+    from gitexp.compare import tried
+
     if like and (given or because):
         raise UsageError("--like takes the params and the reason of that experiment; leave one out")
     repo, settings, index = opened()

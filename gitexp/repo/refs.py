@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitexp.formats.errors import GitError, RepositoryError
-from gitexp.repo import files
+from gitexp.repo.files import read_bytes, replace
 from gitexp.repo.lock_files import freed
 from gitexp.repo.process import Git, failure, run
 
@@ -97,7 +97,7 @@ class Refs(Git):
     def head_unmoved(self, head: Head) -> bool:
         """Whether HEAD still names the branch of ``head``. Read from the file; where the branch is,
         its update checks."""
-        text = (files.read_bytes(self.git_dir / "HEAD") or b"").decode()
+        text = (read_bytes(self.git_dir / "HEAD") or b"").decode()
         if ".invalid" in text:  # refs are kept in a reftable
             return self.head().branch == head.branch
         return text.strip() == (f"ref: {head.branch}" if head.branch else head.commit)
@@ -105,9 +105,9 @@ class Refs(Git):
     def tip(self, ref: str) -> str | None:
         """Return what a ref points to, None where there is none: read from its file where it has
         one, else asked of git, unless there is no such ref for sure."""
-        data = files.read_bytes(self.common_dir / ref)
+        data = read_bytes(self.common_dir / ref)
         if data is None and not (self.common_dir / "reftable").exists():
-            packed = files.read_bytes(self.common_dir / "packed-refs") or b""
+            packed = read_bytes(self.common_dir / "packed-refs") or b""
             if f" {ref}\n".encode() not in packed:
                 return None
         text = (data or b"").decode().strip()
@@ -133,7 +133,7 @@ class Refs(Git):
             self.update_refs([f"create {ref} {oid}"], "gitexp: pin")
             return
         try:  # a killed writer must leave no ref that is empty
-            files.replace(self.make_state_dir(), self.common_dir / ref, f"{oid}\n".encode())
+            replace(self.make_state_dir(), self.common_dir / ref, f"{oid}\n".encode())
         except OSError as error:
             raise GitError(
                 f"git's refs cannot be written: {error.strerror}; check permissions and disk space"

@@ -144,7 +144,8 @@ def on_disk(repo: Repo, settings: Settings) -> Snapshot:
     """Take what a run would begin from, were it started now; no filter of the repository's runs."""
     import tempfile
 
-    with tempfile.TemporaryDirectory(prefix="diff-", dir=repo.make_state_dir()) as folder:
+    top = repo.make_state_dir()
+    with tempfile.TemporaryDirectory(dir=top, ignore_cleanup_errors=True) as folder:
         return take(repo.distrusting(), settings, Path(folder, "index"), head=repo.found_at)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Repo
+from gitexp.repo import Repo, files
 
 _OWN_NAME = re.compile(r"exp-[0-9]+")
 _GITS_OWN = {"HEAD", "FETCH_HEAD", "ORIG_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD"}
@@ -88,8 +88,6 @@ def highest(repo: Repo, scan: bool = False) -> int:
     looks a name up among the tags before its own ``refs/exps``, so a number that one of its
     experiments has is not given either.
     """
-    from gitexp.repo import files  # which a reading command need not load
-
     number, refs = highest_known(repo), repo.common_dir / "refs"
     places = (refs / "tags", repo.common_dir / "packed-refs", repo.common_dir / "reftable")
     of_dvc = (Path(folder) for folder, _, _ in os.walk(refs / "exps"))  # which may vanish meanwhile
