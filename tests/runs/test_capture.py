@@ -166,7 +166,10 @@ _PRINTED = [  # as well-known scripts print them
     ),
     (" 10%|#  | 10/100 [00:01<00:10,  9.0it/s]{'loss': 0.5, 'epoch': 1}\n", {"loss": [(1, 0.5)]}),
     ("{'loss': 0.5, 'said': 'no nan found', 'epoch': 1}\n", {"loss": [(1, 0.5)]}),
-    ("{'loss': 0.5, 'lr': nan, 'said': \"has inf, it's 'nan'\", 'epoch': 1}\n", {"loss": [(1, 0.5)]}),
+    (
+        "{'loss': 0.5, 'lr': -inf, 'said': \"has inf, it's 'nan'\", 'epoch': 1}\n",
+        {"loss": [(1, 0.5)], "lr": [(1, -math.inf)]},
+    ),
     ("| name | epoch | loss |\n| cat | 3 | 0.5 |\n", {"loss": [(3, 0.5)]}),
     ("| epoch | nan |\n| loss | 0.5 |\n\n{'epoch': 2, 'valLoss': 0.5}\n", {"loss": [(0, 0.5)], "valLoss": [(2, 0.5)]}),
     (
