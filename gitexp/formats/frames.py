@@ -53,25 +53,24 @@ def gathered(data: bytes) -> tuple[bytes, dict[str, float]] | None:
     """Return what ``metrics.gather`` would of a file's points; None where a row is odd."""
     import numpy as np
 
-    head, ended, rest = data.partition(b"\r\n")
-    if ended and b"\n" not in head:
-        data = head + b"\n" + rest
+    start = len(metrics.HEADER)
+    if data.startswith(metrics.HEADER[:-1] + b"\r\n"):
+        data = metrics.HEADER + data[start + 1 :]
     frame = read(data)
     if frame is None:
         return None
-    rows = data[len(metrics.HEADER) :]
-    if b'"' not in rows:
-        rows = re.sub(rb"(?m)^([^,\r\n]*),", rb'"\1",', rows)
-    if b"\r" not in rows:
-        rows = rows.replace(b"\n", b"\r\n")
-    data = metrics.HEADER + rows
-    ends = np.flatnonzero(np.frombuffer(data, "u1") == ord("\n")) + 1
-    # each row has one, but two quotes; the header has the first end of a line
-    marks = (b'"', b'",', b'\n"')
+    if b'"' not in data:
+        data = metrics.HEADER + re.sub(rb"(?m)^([^,\r\n]*),", rb'"\1",', data[start:])
+    if b"\r" not in data:
+        data = metrics.HEADER + data[start:].replace(b"\n", b"\r\n")
     count = len(frame)
-    if len(ends) != count + 1 or [*map(data.count, marks)] != [2 * count, count, count]:
+    text = np.frombuffer(data, "u1")
+    ends, quotes = np.flatnonzero(text == ord("\n")) + 1, np.flatnonzero(text == ord('"'))
+    if data[-1:] != b"\n" or (len(ends), len(quotes)) != (count + 1, 2 * count):
         return None
-    if not data.endswith(b"\r\n") or data.count(b"\r\n") != count:
+    # each row starts with a name in quotes and ends with CRLF
+    named = (quotes[::2] == ends[:-1]) & (text[quotes[1::2] + 1] == ord(","))
+    if not (named & (text[ends[1:] - 2] == ord("\r"))).all():
         return None
     # whole numbers that are written in another way
     odd = any(mark in data for mark in (b" ", b"\t", b"+"))
