@@ -224,12 +224,12 @@ def last_of(file: BinaryIO, where: str = "metrics.csv") -> dict[str, float]:
     last: dict[bytes, tuple[int, bytes]] = {}
     plain = file.readline() == HEADER
     with suppress(ValueError, OverflowError):
-        while plain and (lines := file.readlines(_CHUNK)):
-            names, values, _, steps = _columns(b"".join(lines))
+        while plain and (rows := file.read(_CHUNK) + file.readline()):
+            names, values, _, steps = _columns(rows)
             ats = [*map(int, steps)]
-            rows = zip(names, zip(ats, values))
+            pairs = zip(names, zip(ats, values))
             # mostly the steps rise, and of each name the last row is the newest
-            for name, at in dict(rows).items() if ats == sorted(ats) else rows:
+            for name, at in dict(pairs).items() if ats == sorted(ats) else pairs:
                 if name not in last or at[0] >= last[name][0]:
                     last[name] = at
         if plain:
