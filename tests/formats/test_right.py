@@ -25,6 +25,7 @@ from gitexp.runs.arguments import as_params
 from gitexp.store import query
 from gitexp.store.groups import spread
 from gitexp.store.index import Index
+from recording import record
 
 
 @pytest.mark.parametrize(
@@ -430,6 +431,32 @@ def test_the_trials_of_a_sweep_are_of_the_project_that_it_began_in(monorepo: Pro
     own = {".gitexp/requirements.txt", "metrics.csv", "params.yml"}
     assert files_of(monorepo, "exp-1") == {f"two/{path}" for path in own}
     monorepo.gitexp("verify", "exp-1", "exp-2")
+
+
+def test_outputs_of_other_projects_may_be_more_than_a_command_line_holds(
+    monorepo: Project,
+) -> None:
+    for at, name in enumerate(["a.txt", "b.txt"]):
+        many = [f"one/{name}/{number:0120}" for number in range(2000)]
+        for path in many[:10]:
+            monorepo.write(path, str(at))
+        monorepo.write(f"one/{name}.py", "code")
+        record(Project(monorepo.root / "one"), {}, {"acc": at}, extra={"outputs": many})
+        record(Project(monorepo.root / "two"), {}, {"loss": at})
+    narrow = ["sh", "-c", 'ulimit -s 512 && exec gitexp "$@"', "sh"]  # git has a quarter of it
+
+    def said(*args: str) -> str:
+        done = subprocess.run([*narrow, *args], cwd=monorepo.root, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    (step,) = [one for one in json.loads(said("tree", "--json")) if one["name"] == "exp-4"]
+    assert step["code_changed"] == ["one/b.txt.py"]
+    assert [one["path"] for one in json.loads(said("diff", "2", "4", "--json"))["code"]] == [
+        "one/b.txt.py"
+    ]
+    assert "b.txt/0" not in said("diff", "2", "4", "--code")
+    assert json.loads(said("tried", "--like", "4", "--json"))
 
 
 def test_each_project_of_a_repository_has_results_of_its_own(monorepo: Project) -> None:
