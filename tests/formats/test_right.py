@@ -520,7 +520,13 @@ def test_what_is_given_no_names_keeps_to_the_project(monorepo: Project) -> None:
     assert named("leaderboard", "-m", "loss") == ["exp-1", "exp-3"]
     assert named("best", "loss", cwd=two)[0] == "exp-2"
     assert named("show", "best:loss", cwd=two)[0] == "exp-2"
+    assert named("show", cwd=two)[0] == named("diff", cwd=two)[0] == "exp-2"
+    assert named("show")[0] == named("show", cwd=monorepo.root)[0] == "exp-3"
+    assert (gitexp.get("@~1", one).name, gitexp.get("@~1").name) == ("exp-1", "exp-2")
     assert named("gate", "-m", "loss", "--min", "1", cwd=two)[0] == "exp-2"
+    monorepo.git("remote", "add", "origin", "nowhere.git")
+    assert named("status", "--where", "lr > 0") == [*reversed(own)]
+    assert named("status") == [*reversed(every)]
     assert named("compare", "--where", "lr > 0", "--csv")[:2] == own
     assert {*named("curve", "loss", "--where", "lr > 0", "--csv")} == {*own}
     assert "1 experiment of other projects left out (at the repository's top" in (
@@ -543,7 +549,13 @@ def test_a_projects_experiment_is_checked_out_and_a_dead_run_recorded(monorepo: 
     monorepo.git("checkout", "-q", "main")
     program = "import gitexp, os; gitexp.start_run(params={'lr': 3}); os._exit(9)"
     subprocess.run([sys.executable, "-c", program], cwd=one)
-    monorepo.gitexp("recover")
+    (monorepo.root / "three").mkdir()
+    monorepo.write("three/.gitexp.toml", "")
+    command = ("run", "--resume", "@", "--", sys.executable, "-c", "")
+    said = monorepo.error(*command, cwd=monorepo.root / "three", code=3)
+    assert said.startswith("there is no experiment of this project (of others: gitexp list --all)")
+    monorepo.gitexp(*command, cwd=one)
+    assert (gitexp.get(4).extra["resumes"], gitexp.get(4).params) == (gitexp.get(3).id, {"lr": 3})
     assert "one/params.yml" in files_of(monorepo, "exp-3")
     assert "params.yml" not in files_of(monorepo, "exp-3")
     monorepo.fsck()
