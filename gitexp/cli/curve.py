@@ -17,7 +17,6 @@ from gitexp.cli import completion, output, pager, plot
 from gitexp.cli.declare import argument, option
 from gitexp.cli.opened import Selection, chosen, opened, where_option
 from gitexp.formats import late_values, message, metrics, result_files
-from gitexp.formats.errors import NotFoundError, did_you_mean
 from gitexp.formats.experiment import Experiment, MetricPoint
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
@@ -67,20 +66,15 @@ def curve_command(refs: tuple[str, ...], rows: int, where: str | None, form: str
     *given, name = refs
     experiments = chosen(index, settings, Selection(given or ([] if where else ["@"]), where))
     metric = query.find_metric(index, name).name
+    having = query.having(experiments, metric)
+    if lacking := [item.name for item in experiments if metric not in item.metrics]:
+        output.say(f"no metric '{metric}' in {message.some(lacking)}")
     if form:
-        each = ((item.name, point) for item in experiments for point in _of(repo, item, metric))
+        each = ((item.name, point) for item in having for point in _of(repo, item, metric))
         values = [(name, *point[1:]) for name, point in each]
         output.print_records(form, ("name", "value", "timestamp", "step"), values)
         return
-    curves = {item.name: _curve(repo, item, metric) for item in experiments}
-    for item in experiments:
-        if not curves[item.name]:
-            known = f" It has: {', '.join(sorted(item.metrics)) or 'none'}"
-            hint = did_you_mean(metric, item.metrics) or known
-            output.say(f"{item.name} has no metric '{metric}'.{hint}")
-    if not any(curves.values()):
-        those = message.some([item.name for item in experiments])
-        raise NotFoundError(f"there is nothing to plot: no metric '{metric}' in {those}")
+    curves = {item.name: _curve(repo, item, metric) for item in having}
     _plot(metric, {name: points for name, points in curves.items() if points}, rows)
 
 

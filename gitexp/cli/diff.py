@@ -264,14 +264,14 @@ def _metric_row(item: MetricChange, full: bool) -> Row:
         return item.name, old, "", "", "", "removed"
     same = diff.same(item.a, item.b)
     judged = {True: "better", False: "worse", None: "same" if same else ""}[item.better]
-    by = percent = ""
+    by = share = ""
     if item.difference is not None and not same:
         by = f"{item.difference:+}" if full else f"{item.difference:+.4g}"
-    if item.percent is not None:
-        percent = f"{item.percent:+.{2 if abs(item.percent) < 1000 else 0}f}%"
-        if abs(item.percent) >= 1e6:
-            percent = "> +1000000%" if item.percent > 0 else "< -1000000%"
-    return item.name, old, new, by, percent, judged
+    if item.percent is not None and abs(item.percent) < 1000:
+        share = f"{item.percent:+.2f}%"
+    elif item.percent and 0 < item.b / item.a < 10_000:
+        share = f"x{item.b / item.a:.0f}"
+    return item.name, old, new, by, share, judged
 
 
 def _distinct(a: Any, b: Any, full: bool) -> tuple[str, str]:

@@ -18,8 +18,9 @@ from gitexp.compare import bisect as bisecting
 from gitexp.compare import reproduce as reproducing
 from gitexp.compare import rerun, why
 from gitexp.compare import verify as verifying
+from gitexp.compare.diff import changes
 from gitexp.compare.verify import BAD, UNSIGNED, Checked
-from gitexp.formats import environment
+from gitexp.formats import environment, message
 from gitexp.formats.errors import CannotRunError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, content
@@ -149,7 +150,8 @@ def bisect_command(
 
     git bisect searches in a separate work tree. Where an experiment with BAD's command was recorded
     at a commit, its value is used; other commits are run, GOOD's first. One that cannot be run is
-    skipped. The commit is printed with its diff.
+    skipped. The commit is printed with its diff. Environment variables that are params (LR=0.1
+    python train.py) are not recorded: set them as they were for BAD.
     """
     if high is None and low is None:
         raise UsageError(
@@ -158,6 +160,12 @@ def bisect_command(
         )
     repo, known, index = opened()
     first, last = (reference.resolve(index, ref, known) for ref in (good, bad))
+    apart = [one.name for one in changes(first.params, last.params)]
+    if apart and first.command == last.command:
+        output.say(
+            f"{message.some(apart)} differs, and the command does not: if that came from an"
+            f" environment variable, set it as it was for {last.name}, since runs take yours"
+        )
     agreed(repo, last, yes, "Run it at the commits in between?")
     limit = bisecting.Limit(metric, high, low)
     commits = bisecting.bisect(

@@ -128,6 +128,7 @@ def plot_command(
     if axis and axis.family == "attribute":
         raise UsageError(f"'{x}' is neither a param nor a metric; -x takes one of these")
     found = chosen(index, settings, asked, current=True)
+    having = query.having(found, name)
     if form == ".html":
         place = {"view": kind, "metric": name, "y": f"m.{name}", "log": "1" if log else ""}
         place["color"] = f"m.{name}" if kind == "parallel" else ""
@@ -135,7 +136,7 @@ def plot_command(
         start = urlencode(place)
         write_page(repo, settings, found, target, "", start, forest=kind == "importance")
     else:
-        drawn = chart.draw(kind, found, name, axis.name if axis else None, form[1:], log)
+        drawn = chart.draw(kind, having, name, axis.name if axis else None, form[1:], log)
         write_file(target, drawn)
     output.say(f"wrote {target}")
 

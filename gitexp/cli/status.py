@@ -85,7 +85,8 @@ def _unpushed(repo: Repo, where: str | None) -> tuple[str | None, list[str]]:
     index = Index(repo)
     waiting = index.unpushed(remote)
     if where is not None:
-        fitting = {item.id for item in index.select(*query.where(index, where))}
+        condition, _ = query.in_reach(index, query.where(index, where), False)
+        fitting = {item.id for item in index.select(*condition)}
         waiting = [item for item in waiting if item.id in fitting]
     return remote, [item.name for item in waiting]
 

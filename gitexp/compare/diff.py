@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -165,12 +165,13 @@ def compare(
     Raises:
         NotFoundError: an experiment's commit is not in this clone.
     """
-    tree_a, tree_b, left_out = _trees(repo, settings, a, b)
+    sides, left_out = _trees(repo, settings, a, b)
     params_a, params_b = _params(a), _params(b) if b else _params_on_disk(repo)
     metrics_a, metrics_b = a.metrics, b.metrics if b else _metrics_on_disk(repo)
     artifacts = {str(path) for side in (a, b) if side for path in side.extra.get("artifacts", ())}
-    listed = _files(repo, tree_a, tree_b, _code_of(repo, a, b, paths, folder=False))
-    files = [file for file in listed if not _is_own(file.path)]
+    folders = (side.inside(results.FOLDER) for side in (a, b) if side)  # artifacts lie there, too
+    own = _own(repo, a, b).difference(folders)
+    files = [*_files(_differing(repo, "--raw --numstat -z", sides, own, paths))]
     data_b = dvc_pointers.of_experiment(repo, b) if b else dvc_pointers.here(repo)
     if b is None:
         left_out += tuple(
@@ -198,33 +199,39 @@ def patch(
     repo: Repo, settings: Settings, a: Experiment, b: Experiment | None, paths: Iterable[str] = ()
 ) -> bytes:
     """Return the code's difference as a patch that ``git apply`` takes."""
-    tree_a, tree_b, _ = _trees(repo, settings, a, b)
-    return repo.git(
-        *_DIFF, "-p", "--binary", "--full-index", tree_a, tree_b, "--", *_code_of(repo, a, b, paths)
-    )
+    sides, _ = _trees(repo, settings, a, b)
+    return _differing(repo, "-p --binary --full-index", sides, _own(repo, a, b), paths)
 
 
 def _trees(
     repo: Repo, settings: Settings, a: Experiment, b: Experiment | None
-) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+) -> tuple[tuple[str, str], tuple[tuple[str, str], ...]]:
     """Return what git calls the two sides, and what of the work tree is in neither."""
-    for side in (a, b):
-        if side:
-            connectivity.check_present(repo, side.id)
+    for side in filter(None, (a, b)):
+        connectivity.check_present(repo, side.id)
     if b:
-        return a.id, b.id, ()
+        return (a.id, b.id), ()
     taken = snapshot.on_disk(repo, settings)
-    return a.id, taken.tree, taken.left_out
+    return (a.id, taken.tree), taken.left_out
 
 
-def _code_of(
-    repo: Repo, a: Experiment, b: Experiment | None, paths: Iterable[str], folder: bool = True
-) -> list[str]:
-    """Return the pathspecs without the results of both, and of other projects; ``folder``: without
-    the artifacts in the folder of results, too."""
+def _own(repo: Repo, a: Experiment, b: Experiment | None) -> set[str]:
+    """Return the results of both, and of other projects."""
     own = {path for side in (a, b) if side for path in results.of_experiment(side)}
-    kept = {path for path in own if not folder and path.endswith(results.FOLDER)}
-    return results.code_pathspec(own - kept | results.elsewhere(Index(repo), a), paths)
+    return own | results.elsewhere(Index(repo), a)
+
+
+def _differing(
+    repo: Repo, how: str, sides: Sequence[str], own: set[str], paths: Iterable[str]
+) -> bytes:
+    """Return what git says of the code that differs. Results may be too many to be named to git: it
+    is told what there is least of, of all that differs the code or the rest."""
+    names = ("diff-tree", "-r", "-z", "--no-renames", "--name-only", *sides, "--")
+    listed = repo.entries(*names, *results.code_pathspec((), paths))
+    code = [path for path in listed if not (results.holds(own, path) or _is_own(path))]
+    rest = {*listed}.difference(code)
+    least = results.code_pathspec(*(((), code) if len(code) < len(rest) else (rest, paths)))
+    return repo.git(*_DIFF, *how.split(), *sides, "--", *least) if code else b""
 
 
 def _outputs(repo: Repo, a: Experiment, b: Experiment) -> Iterator[OutputChange]:
@@ -241,12 +248,10 @@ def _is_own(path: str) -> bool:
     return results.is_own(path) and f"{results.ARTIFACTS}/" not in path
 
 
-def _files(repo: Repo, tree_a: str, tree_b: str, pathspec: list[str]) -> Iterator[FileChange]:
+def _files(printed: bytes) -> Iterator[FileChange]:
     """Yield the files that differ, from the ``--raw`` records (status) and the ``--numstat``
     records (lines) of one call."""
-    fields = iter(
-        repo.git(*_DIFF, "--raw", "--numstat", "-z", tree_a, tree_b, "--", *pathspec).split(b"\0")
-    )
+    fields = iter(printed.split(b"\0"))
     status: dict[str, str] = {}
     for item in fields:
         if item.startswith(b":"):

@@ -160,7 +160,5 @@ def _newest(
 
 
 def _amount(worse_by: float, before: float) -> str:
-    if not before:
-        return f"{worse_by:.4g}"
-    percent = 100 * worse_by / abs(before)
-    return f"{worse_by:.4g} ({f'{percent:.3g}' if percent < 1000 else f'{percent:,.0f}'}%)"
+    percent = 100 * worse_by / abs(before) if before else math.inf
+    return f"{worse_by:.4g}" + (f" ({percent:.3g}%)" if percent < 1000 else "")

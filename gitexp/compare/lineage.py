@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,18 +83,23 @@ def changed_code(
     own.update(result_paths.texts(repo))
     if pairs:
         own |= result_paths.elsewhere(Index(repo), pairs[0][0])
-    lines = "".join(f"{item.id} {origin.id}\n" for item, origin in pairs).encode()
-    printed = repo.git(
-        "diff-tree", "--stdin", "-r", "-z", "--name-only", "--no-renames", "--",
-        *result_paths.code_pathspec(own), stdin=lines,
-    )  # fmt: skip
-    commits = {item.id for item, _ in pairs}
-    files: dict[str, list[str]] = {commit: [] for commit in commits}
+    return changed(repo, {item.id: origin.id for item, origin in pairs}, own)
+
+
+def changed(
+    repo: Repo, bases: Mapping[str, str], own: Collection[str]
+) -> dict[str, tuple[str, ...]]:
+    """Return the files that differ between each commit and its base, without ``own``, which may be
+    too many to be named to git."""
+    lines = "".join(f"{commit} {base}\n" for commit, base in bases.items()).encode()
+    words = repo.entries("diff-tree", "--stdin", "-r", "-z", "--name-only", "--no-renames",
+                         stdin=lines)  # fmt: skip
+    files: dict[str, list[str]] = {commit: [] for commit in bases}
     here: list[str] = []
-    for word in printed.decode("utf-8", "replace").replace("\n", "\0").split("\0"):
-        if word in commits:
+    for word in words:
+        if word in files:
             here = files[word]
-        elif word and not result_paths.is_own(word):
+        elif not (result_paths.holds(own, word) or result_paths.is_own(word)):
             here.append(word)
     return {commit: tuple(found) for commit, found in files.items()}
 

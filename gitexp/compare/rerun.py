@@ -132,8 +132,9 @@ def task(repo: Repo, experiment: Experiment) -> Task:
 def ran_code_of(repo: Repo, commit: str, experiment: Experiment) -> bool:
     """Whether an experiment ran the very code of a commit."""
     artifacts = map(str, experiment.extra.get("artifacts", ()))
-    code = result_paths.code_pathspec([*result_paths.of_experiment(experiment), *artifacts])
-    return not repo.git("diff-tree", "-r", "--name-only", commit, experiment.id, "--", *code)
+    own = {*result_paths.of_experiment(experiment), *artifacts}
+    listed = repo.entries("diff-tree", "-r", "-z", "--name-only", commit, experiment.id)
+    return all(result_paths.holds(own, path) for path in listed)
 
 
 def execute(

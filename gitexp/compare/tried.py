@@ -19,6 +19,7 @@ from gitexp.compare import features
 from gitexp.compare.features import Features
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
+from gitexp.repo.process import chunks
 from gitexp.store import result_paths
 from gitexp.store.index import Index
 
@@ -194,17 +195,25 @@ def _patches(
 ) -> dict[str, str]:
     """Return for the commit of each experiment what it changed; those that are not here have
     none."""
+    from gitexp.compare import lineage
+
     own = {path for item in everybody for path in result_paths.of_experiment(item)}
     own.update(result_paths.texts(repo))
     wanted = [(item.id, base) for item, base in pairs if base]
     kinds = repo.kinds(oid for pair in wanted for oid in pair)
-    here = (pair for pair in wanted if {kinds[oid] for oid in pair} == {"commit"})
-    lines = "".join(f"{commit} {base}\n" for commit, base in here).encode()
-    printed = repo.git("diff-tree", "--stdin", *_DIFF, "--", *_paths(own), stdin=lines)
-    pieces = re.split(
-        r"^([0-9a-f]{40,64})$", printed.decode("utf-8", "replace"), flags=re.MULTILINE
-    )
-    return dict(zip(pieces[1::2], pieces[2::2]))
+    here = {pair[0]: pair[1] for pair in wanted if {kinds[oid] for oid in pair} == {"commit"}}
+    code = {path for paths in lineage.changed(repo, here, own).values() for path in paths}
+    lines = "".join(f"{commit} {base}\n" for commit, base in here.items()).encode()
+    found: dict[str, str] = {}
+    for lot in chunks(sorted(code)):
+        paths = result_paths.code_pathspec((), lot)
+        printed = repo.git("diff-tree", "--stdin", *_DIFF, "--", *paths, stdin=lines)
+        pieces = re.split(
+            r"^([0-9a-f]{40,64})$", printed.decode("utf-8", "replace"), flags=re.MULTILINE
+        )
+        for commit, patch in zip(pieces[1::2], pieces[2::2]):
+            found[commit] = found.get(commit, "") + patch
+    return found
 
 
 def _paths(own: Iterable[str]) -> list[str]:

@@ -10,15 +10,34 @@ from __future__ import annotations
 import atexit
 import math
 import sys
+import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from threading import Thread, current_thread
+from traceback import walk_stack
+from types import CodeType, FrameType
 from typing import Any
 
 from gitexp.runs import active, exit_status
 from gitexp.runs.run import Run
 
-# a callback's own run, how it ends where its library is silent, and who trains in it
-_unended: tuple[Run, str, Thread] | None = None
+_LIBRARIES = frozenset(
+    ["catboost", "keras", "lightgbm", "lightning", "pytorch_lightning", "transformers", "xgboost"]
+)
+
+
+@dataclass
+class _Unended:
+    """A callback's own run, how it ends where its library is silent, who trains in it, and the
+    calls that led to the training."""
+
+    run: Run
+    left: str
+    thread: Thread
+    calls: list[CodeType]
+
+
+_unended: _Unended | None = None
 
 
 class Training:
@@ -38,7 +57,8 @@ class Training:
         """Join the current run, or start one, and log the params.
 
         A run that this or another callback began for an earlier training of this thread, and never
-        ended, is ended.
+        ended, is ended. A training that a callback of such a training begins is not logged: its
+        params and losses are not those of the run, which goes on.
         """
         self._start(self._left).log_params(params)
 
@@ -55,16 +75,16 @@ class Training:
 
     def end(self) -> None:
         """End the run if it is this training's own; one that somebody else started goes on."""
-        if self._own:
+        if self._own and self._run is self._own:
             self._own.end()
-        self._run = self._own = None
+            self._own = None
+        self._run = self._own  # one callback may be given to both, the outer training goes on
 
     def fail(self) -> None:
         """Let go of the run, which ends with the error when Python exits, or with the next
         training."""
-        global _unended
-        if _unended and _unended[0] is self._own:
-            _unended = (_unended[0], "failed", _unended[2])
+        if _unended and _unended.run is self._own:
+            _unended.left = "failed"
         self._run = self._own = None
 
     def _going_on(self) -> Run:
@@ -72,13 +92,21 @@ class Training:
 
     def _start(self, left: str) -> Run:
         global _unended
-        if _unended and (_unended[2] is current_thread() or not _unended[2].is_alive()):
-            _unended[0].end(_unended[1])
+        calls, last = _calls(), _unended
+        if last and (last.thread is current_thread() or not last.thread.is_alive()):
+            outer = len(last.calls)
+            if last.run.going_on and 0 < outer < len(calls) and calls[:outer] == last.calls:
+                said = "a training within another's callback is not logged; to log what you want"
+                told = f"gitexp: {said} of it: gitexp.log_metric"
+                warnings.warn(told, RuntimeWarning, stacklevel=3)
+                self._run = Run(None, None, {})
+                return self._run
+            last.run.end(last.left)
         joined = active.active_run()
         self._run = run = joined or active.start_run(**self._options)
         self._own = None if joined else run
         if not joined:
-            _unended = (run, left, current_thread())
+            _unended = _Unended(run, left, current_thread(), calls)
         return run
 
 
@@ -87,8 +115,22 @@ def _end_at_exit() -> None:
     """End a run whose training raised what was caught; where Python exits through an error, the
     run is ended with it."""
     error = getattr(sys, "last_value", None) or exit_status.uncaught()
-    if _unended and _unended[0].going_on and error is None:
-        _unended[0].end(_unended[1])
+    if _unended and _unended.run.going_on and error is None:
+        _unended.run.end(_unended.left)
+
+
+def _calls() -> list[CodeType]:
+    """Return the calls that led to the training that calls us back, the first one first."""
+    frames = [frame for frame, _ in walk_stack(None)]
+    while frames and not _is_library(frames[0]):
+        del frames[0]
+    while len(frames) > 1 and _is_library(frames[1]):
+        del frames[0]
+    return [frame.f_code for frame in reversed(frames)]
+
+
+def _is_library(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in _LIBRARIES
 
 
 def curves(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

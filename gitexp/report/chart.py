@@ -37,7 +37,7 @@ def draw(
 
     Args:
         kind: ``curves``, ``scatter``, ``parallel``, ``importance`` or ``bars``.
-        metric: what is drawn (on the y axis).
+        metric: what is drawn (on the y axis), which all of them have.
         x: the param or metric on the x axis of a scatter.
         form: ``png``, ``svg`` or ``pdf``.
         log: whether values are drawn on a logarithmic axis.
@@ -108,7 +108,7 @@ def _scatter(axes: Axes, experiments: Sequence[Experiment], x: str | None, metri
     both = [
         (item, _of(item, x), item.metrics[metric])
         for item in experiments
-        if metric in item.metrics and _of(item, x) is not None
+        if _of(item, x) is not None
     ]
     if not both:
         raise UsageError(f"no experiment here has both '{x}' and '{metric}'")
@@ -129,7 +129,7 @@ def _scatter(axes: Axes, experiments: Sequence[Experiment], x: str | None, metri
 def _parallel(axes: Axes, experiments: Sequence[Experiment], metric: str) -> None:
     from matplotlib import colormaps
 
-    usable = [item for item in experiments if math.isfinite(item.metrics.get(metric, math.nan))]
+    usable = [item for item in experiments if math.isfinite(item.metrics[metric])]
     names = [
         name
         for name in dict.fromkeys(name for item in usable for name in item.params)
@@ -178,12 +178,9 @@ def _importance(axes: Axes, experiments: Sequence[Experiment], metric: str) -> N
 
 
 def _bars(axes: Axes, experiments: Sequence[Experiment], metric: str) -> None:
-    usable = [item for item in experiments if metric in item.metrics]
-    if not usable:
-        raise UsageError(f"none of these experiments has '{metric}'")
-    axes.bar([item.name for item in usable], [item.metrics[metric] for item in usable])
+    axes.bar([item.name for item in experiments], [item.metrics[metric] for item in experiments])
     axes.set_ylabel(metric)
-    if len(usable) > 8:
+    if len(experiments) > 8:
         axes.tick_params(axis="x", rotation=90)
 
 

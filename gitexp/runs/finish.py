@@ -63,7 +63,7 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
         metrics=metrics_file if is_there else metrics.HEADER,
         last=metrics.last_in(metrics_file) if is_there else {},
         started=message.parse_time(facts["started"]).astimezone(),
-        files=result_paths.choose(_writable(repo, facts), project=_project(facts)),
+        files=result_paths.choose(_writable(repo, facts), project=project(facts)),
         status=facts.get("status", "killed"),
         duration=facts.get("duration") or journal.lived(folder, facts["started"]),
         title=facts.get("title"),
@@ -136,7 +136,7 @@ def record_beside(repo: Repo, folders: Sequence[Path], new: bool = True) -> list
 def entry(repo: Repo, folder: Path) -> Entry:
     """Write the files of a run beside every branch; returns what its experiment will be."""
     facts, _ = _read(folder)
-    made = placed(draft(repo, folder, facts), _project(facts))
+    made = placed(draft(repo, folder, facts), project(facts))
     shot = facts["snapshot"]
     written, _ = store.blobs(repo, made)
     earlier = dict.fromkeys((*shot["previous"], *shot.get("outputs", ())))
@@ -244,8 +244,9 @@ def _writable(repo: Repo, facts: Mapping[str, Any]) -> frozenset[str]:
     # it ran in a work tree of its own, and nothing will be written into the user's
     if facts.get("apart"):
         return free
-    return free & result_paths.ours(repo, outputs, _project(facts))
+    return free & result_paths.ours(repo, outputs, project(facts))
 
 
-def _project(facts: Mapping[str, Any]) -> str:
+def project(facts: Mapping[str, Any]) -> str:
+    """Return the folder of the project that a run began in."""
     return str(facts.get("snapshot", {}).get("project", ""))

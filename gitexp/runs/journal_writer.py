@@ -94,7 +94,7 @@ class Journal:
                 written = os.write(self._fd, row)
             except OSError:
                 pass
-            if written == len(row):
+            if written == len(row) and (self._owner or not self._over()):
                 self._dirty = True
                 return
         if self._over():
@@ -159,14 +159,19 @@ class Journal:
             _say(f"gitexp: {what}: {_why(error)}; the run goes on, and what can be kept is kept")
 
     def _over(self) -> bool:
-        """Whether the run has ended; says once that what is logged into it now is lost."""
-        if self._closed.is_set() and not self._late:
+        """Whether the run has ended, here or by its owner, who removes its files; says once that
+        what is logged into it now is lost."""
+        try:
+            over = self._closed.is_set() or not (self._owner or os.fstat(self._fd).st_nlink)
+        except OSError:  # as a write will say
+            over = False
+        if over and not self._late:
             self._late = True
             _say(
                 f"gitexp: run {self.name} has ended; what is logged into it now is lost; start"
                 " another with gitexp.start_run()"
             )
-        return self._closed.is_set()
+        return over
 
     def hush(self) -> None:
         """Have no more warnings: the training is over, and its end says what is missing."""

@@ -52,12 +52,15 @@ def find(repo: Repo, ref: str) -> Origin:
 def _recorded(repo: Repo, name: str, index: Index) -> str | None:
     """Record the dead run that is meant, and return its name; None for an experiment."""
     from gitexp.runs import finish
+    from gitexp.store import query
 
-    last = index.select(limit=1) if name == "@" else ()
+    here, _ = query.in_reach(index, query.EVERYTHING, False)
+    last = index.select(*here, limit=1) if name == "@" else ()
     latest = max((message.format_time(item.started) for item in last), default="")
     for folder in reversed(finish.dead_runs(repo)):
-        newest = name == "@" and journal.facts(folder).get("started", "") > latest
-        if newest or name == folder.name:
+        facts = journal.facts(folder)
+        newest = facts.get("started", "") > latest and repo.project in ("", finish.project(facts))
+        if (name == "@" and newest) or name == folder.name:
             done = finish.recover(repo, folder)
             return done.experiment.name if done else None
     return None

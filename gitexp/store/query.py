@@ -203,8 +203,20 @@ def find_metric(index: Index, name: str) -> Key:
     for candidate in (name, name.removeprefix("metrics.")):
         if candidate in known:
             return value_key("metrics", candidate)
+    raise _no_metric("no experiment", name, known)
+
+
+def having(experiments: Sequence[Experiment], metric: str) -> list[Experiment]:
+    """Return those of some experiments that have a metric; raise NotFoundError if none has."""
+    if found := [item for item in experiments if metric in item.metrics]:
+        return found
+    known = sorted({name for item in experiments for name in item.metrics})
+    raise _no_metric("none of these experiments", metric, known)
+
+
+def _no_metric(who: str, name: str, known: Sequence[str]) -> NotFoundError:
     instead = did_you_mean(name, known) or _there_are(known, name)
-    raise NotFoundError(f"no experiment has a metric '{name}'.{instead}")
+    return NotFoundError(f"{who} has a metric '{name}'.{instead}")
 
 
 def _written(name: str) -> str:

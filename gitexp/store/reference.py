@@ -99,11 +99,13 @@ def _range(index: Index, ref: str, settings: Settings) -> list[Experiment]:
 
 
 def _latest(index: Index, back: int) -> Experiment:
-    """Return the latest one, or one before it. Children (trials of a search) began after the run
-    that the user began, and do not count."""
-    found = index.select(_NO_CHILD, limit=back + 1)
+    """Return the latest one of the project, or one before it. Children (trials of a search) began
+    after the run that the user began, and do not count."""
+    condition, others = query.in_reach(index, query.Sql(_NO_CHILD), False)
+    found = index.select(*condition, limit=back + 1)
     if not found:
-        raise NotFoundError("there is no experiment yet; record one: gitexp run -- COMMAND")
+        where = " of this project (of others: gitexp list --all)" if others else ""
+        raise NotFoundError(f"there is no experiment{where} yet; record one: gitexp run -- COMMAND")
     if len(found) <= back:
         raise NotFoundError(
             f"there is no experiment @~{back}: there are only {len(found)}; to see them: gitexp"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -83,6 +83,12 @@ def elsewhere(index: Index, experiment: Experiment) -> set[str]:
 def is_own(path: str) -> bool:
     """Whether a path lies in the folder of gitexp's own files, of the top or of a project."""
     return FOLDER in path.split("/")
+
+
+def holds(own: Collection[str], path: str) -> bool:
+    """Whether a path is among some, or lies in a folder that is."""
+    parts = path.split("/")
+    return any("/".join(parts[:end]) in own for end in range(1, len(parts) + 1))
 
 
 def code_pathspec(without: Iterable[str], paths: Iterable[str] = ()) -> list[str]:

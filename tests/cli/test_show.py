@@ -123,10 +123,16 @@ def test_curve_says_what_is_missing(project: Project) -> None:
     record(project, {}, {"loss": 1})
     record(project, {}, {"acc": 1})
     done = project.run("curve", "1", "2", "loss")
-    assert (done.returncode, done.stderr) == (0, "exp-2 has no metric 'loss'. It has: acc\n")
+    assert (done.returncode, done.stderr) == (0, "no metric 'loss' in exp-2\n")
     assert "Did you mean 'loss'" in project.error("curve", "1", "los", code=3)
-    said = project.run("curve", "2", "loss").stderr
-    assert said.endswith("there is nothing to plot: no metric 'loss' in exp-2\n")
+    asked: list[tuple[str, ...]] = [
+        ("curve", "2", "loss", *form) for form in ((), ("--json",), ("--csv",), ("--md",))
+    ]
+    kinds = ("curves", "scatter", "parallel", "importance", "bars")
+    asked += [("plot", kind, "2", "-m", "loss", "-x", "acc", "-o", "a.svg") for kind in kinds]
+    for call in [*asked, ("plot", "bars", "2", "-m", "loss", "-o", "a.html")]:
+        said = project.error(*call, code=3)
+        assert said == "none of these experiments has a metric 'loss'. There are: acc"
 
 
 def test_a_curve_without_a_finite_value_is_not_drawn(project: Project) -> None:

@@ -61,6 +61,19 @@ def test_the_commit_is_found_and_shown(history: Project, runs: Path) -> None:
     assert history.git("for-each-ref", "refs/bisect") == ""
 
 
+def test_params_of_the_environment_are_named_since_runs_take_ours(project: Project) -> None:
+    text = "import os, gitexp\nlr = float(os.environ.get('LR', 1))\n"
+    project.commit("first", train_py=f"{text}gitexp.log_param('lr', lr)\nprint('rmse:', lr)\n")
+    for at in (1, 3):
+        project.commit(f"change {at}", README_md=f"{at}\n")
+        project.run("run", "--no-advance", "--", PYTHON, "train.py", env={"LR": str(at)})
+    found = "differs, and the command does not: if that came from an environment variable, set it"
+    bisect = ("bisect", "--metric", "rmse", "--max", "2", "--yes")
+    assert f"lr {found} as it was for exp-2" in project.run(*bisect, "exp-1", "exp-2").stderr
+    project.run("run", "--no-advance", "--", PYTHON, "train.py", "--lr=3", env={"LR": "3"})
+    assert found not in project.run(*bisect, "exp-1", "exp-3").stderr
+
+
 def test_recorded_experiments_answer_without_running(project: Project, runs: Path) -> None:
     """Each commit's experiment is there already, one of them several times."""
     project.commit(train_py=TRAIN.format(runs=str(runs)), model_py="value = 10\n")

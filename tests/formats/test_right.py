@@ -25,6 +25,7 @@ from gitexp.runs.arguments import as_params
 from gitexp.store import query
 from gitexp.store.groups import spread
 from gitexp.store.index import Index
+from recording import record
 
 
 @pytest.mark.parametrize(
@@ -432,6 +433,32 @@ def test_the_trials_of_a_sweep_are_of_the_project_that_it_began_in(monorepo: Pro
     monorepo.gitexp("verify", "exp-1", "exp-2")
 
 
+def test_outputs_of_other_projects_may_be_more_than_a_command_line_holds(
+    monorepo: Project,
+) -> None:
+    for at, name in enumerate(["a.txt", "b.txt"]):
+        many = [f"one/{name}/{number:0120}" for number in range(2000)]
+        for path in many[:10]:
+            monorepo.write(path, str(at))
+        monorepo.write(f"one/{name}.py", "code")
+        record(Project(monorepo.root / "one"), {}, {"acc": at}, extra={"outputs": many})
+        record(Project(monorepo.root / "two"), {}, {"loss": at})
+    narrow = ["sh", "-c", 'ulimit -s 512 && exec gitexp "$@"', "sh"]  # git has a quarter of it
+
+    def said(*args: str) -> str:
+        done = subprocess.run([*narrow, *args], cwd=monorepo.root, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    (step,) = [one for one in json.loads(said("tree", "--json")) if one["name"] == "exp-4"]
+    assert step["code_changed"] == ["one/b.txt.py"]
+    assert [one["path"] for one in json.loads(said("diff", "2", "4", "--json"))["code"]] == [
+        "one/b.txt.py"
+    ]
+    assert "b.txt/0" not in said("diff", "2", "4", "--code")
+    assert json.loads(said("tried", "--like", "4", "--json"))
+
+
 def test_each_project_of_a_repository_has_results_of_its_own(monorepo: Project) -> None:
     one, two = monorepo.root / "one", monorepo.root / "two" / "src"
     own = {".gitexp/requirements.txt", "metrics.csv", "params.yml"}
@@ -493,7 +520,13 @@ def test_what_is_given_no_names_keeps_to_the_project(monorepo: Project) -> None:
     assert named("leaderboard", "-m", "loss") == ["exp-1", "exp-3"]
     assert named("best", "loss", cwd=two)[0] == "exp-2"
     assert named("show", "best:loss", cwd=two)[0] == "exp-2"
+    assert named("show", cwd=two)[0] == named("diff", cwd=two)[0] == "exp-2"
+    assert named("show")[0] == named("show", cwd=monorepo.root)[0] == "exp-3"
+    assert (gitexp.get("@~1", one).name, gitexp.get("@~1").name) == ("exp-1", "exp-2")
     assert named("gate", "-m", "loss", "--min", "1", cwd=two)[0] == "exp-2"
+    monorepo.git("remote", "add", "origin", "nowhere.git")
+    assert named("status", "--where", "lr > 0") == [*reversed(own)]
+    assert named("status") == [*reversed(every)]
     assert named("compare", "--where", "lr > 0", "--csv")[:2] == own
     assert {*named("curve", "loss", "--where", "lr > 0", "--csv")} == {*own}
     assert "1 experiment of other projects left out (at the repository's top" in (
@@ -516,7 +549,13 @@ def test_a_projects_experiment_is_checked_out_and_a_dead_run_recorded(monorepo: 
     monorepo.git("checkout", "-q", "main")
     program = "import gitexp, os; gitexp.start_run(params={'lr': 3}); os._exit(9)"
     subprocess.run([sys.executable, "-c", program], cwd=one)
-    monorepo.gitexp("recover")
+    (monorepo.root / "three").mkdir()
+    monorepo.write("three/.gitexp.toml", "")
+    command = ("run", "--resume", "@", "--", sys.executable, "-c", "")
+    said = monorepo.error(*command, cwd=monorepo.root / "three", code=3)
+    assert said.startswith("there is no experiment of this project (of others: gitexp list --all)")
+    monorepo.gitexp(*command, cwd=one)
+    assert (gitexp.get(4).extra["resumes"], gitexp.get(4).params) == (gitexp.get(3).id, {"lr": 3})
     assert "one/params.yml" in files_of(monorepo, "exp-3")
     assert "params.yml" not in files_of(monorepo, "exp-3")
     monorepo.fsck()

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -315,6 +316,68 @@ def test_trainings_of_several_threads_at_once_share_a_run(project: Project) -> N
     assert project.tags() == ["exp-1"]
     assert gitexp.get(1).params == {"lr": 1, "depth": 2}
     assert steps(gitexp.get(1), "loss") == [0, 1]
+
+
+@pytest.mark.parametrize("one_callback", [False, True])
+def test_a_training_in_a_callback_of_another_ends_nothing(
+    project: Project, one_callback: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The outer one's params and curve are its own; trainings that follow are experiments again."""
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    keras = pytest.importorskip("keras")
+    xgboost = pytest.importorskip("xgboost")
+    from gitexp.integrations import keras as for_keras
+    from gitexp.integrations import xgboost as for_xgboost
+
+    def train(epochs: int, *callbacks: Any) -> None:
+        model = keras.Sequential([keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        model.fit(*data(), epochs=epochs, verbose=0, callbacks=[*callbacks])
+
+    mine = for_keras.GitexpCallback()
+
+    class Probe(keras.callbacks.Callback):  # type: ignore[name-defined]
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            train(1, mine if one_callback else for_keras.GitexpCallback())
+            boosted = for_xgboost.GitexpCallback()
+            matrix = xgboost.DMatrix(*data())
+            xgboost.train({}, matrix, 1, evals=[(matrix, "train")], callbacks=[boosted])
+
+    with pytest.warns(RuntimeWarning, match="within another's callback is not logged"):
+        train(4, mine, Probe())
+    train(2, for_keras.GitexpCallback())
+    assert project.tags() == ["exp-1", "exp-2"]
+    outer = gitexp.get(1)
+    assert (outer.status, outer.params["epochs"], {*outer.metrics}) == ("finished", 4, {"loss"})
+    assert steps(outer, "loss") == [0, 1, 2, 3]
+    assert gitexp.get(2).params["epochs"] == 2
+
+
+def test_a_search_of_trainings_that_stop_by_an_error_is_an_experiment_each(
+    project: Project,
+) -> None:
+    """Though the library is below them all, as in Hugging Face's search with pruned trials."""
+    lightgbm = pytest.importorskip("lightgbm")
+    from gitexp.integrations.lightgbm import GitexpCallback
+
+    stop = lightgbm.early_stopping(1, verbose=False)
+    noise = np.random.default_rng(1).normal(size=64)
+
+    def search(train: Any) -> None:
+        for rate in (0.5, 0.4):
+            train(rate)
+
+    def train(rate: float) -> None:
+        x, y = data()
+        lightgbm.train(
+            {"verbose": -1, "min_data_in_leaf": 5, "learning_rate": rate}, lightgbm.Dataset(x, y),
+            50, valid_sets=[lightgbm.Dataset(x, noise)], callbacks=[GitexpCallback(), stop],
+        )  # fmt: skip
+
+    within = FunctionType(search.__code__, {"__name__": "lightgbm.tuner"})
+    within(train)
+    gitexp.end_run()
+    assert project.tags() == ["exp-1", "exp-2"]
 
 
 def test_a_training_inside_a_run_joins_it_and_leaves_it_open(project: Project) -> None:

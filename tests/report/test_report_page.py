@@ -4,6 +4,7 @@ cannot do with it."""
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Iterator
@@ -245,6 +246,18 @@ def test_selected_experiments_are_compared_side_by_side(browser: Any, six: Path)
     assert opened.tab.locator('tr[data-key="p.seed"]').count() == 0
     opened.tab.check("text=Show what is the same, too")
     opened.tab.wait_for_selector('tr[data-key="p.seed"]')
+
+
+def test_a_share_is_shown_where_it_says_something(browser: Any, project: Project) -> None:
+    for small, of_zero, turned in ((4e-8, math.inf, math.nan), (5000, 0.5, 18), (1e-9, 0, -2)):
+        record(project, {}, {"small": small, "of_zero": of_zero, "turned": turned})
+    opened = Page(browser, written(project), "#view=compare&chosen=exp-1,exp-2,exp-3")
+    row = 'tr[data-key="m.{}"]'
+    for name, text in (
+        ("small", "small1e-95000+50004e-8+3.9e-8 (×40)"), ("of_zero", "of_zero00.5+0.5inf"),
+        ("turned", "turned-218+20nan"),
+    ):  # fmt: skip
+        assert opened.tab.text_content(row.format(name)) == text
 
 
 def test_a_link_reproduces_the_view(browser: Any, six: Path) -> None:

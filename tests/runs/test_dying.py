@@ -117,6 +117,32 @@ def test_params_of_eight_processes_are_all_there(project: Project) -> None:
 
 
 @posix
+@pytest.mark.parametrize("late", ["metric('late', 1)", "param('late', 1)", "artifact('train.py')"])
+@pytest.mark.parametrize("before", ["pass", "gitexp.log_metric('x', 1)"])
+def test_a_forked_worker_is_told_that_the_run_has_ended(
+    project: Project, before: str, late: str
+) -> None:
+    text = (
+        "import gitexp, multiprocessing as mp\n"
+        "def work(begun, over):\n"
+        f"    {before}; begun.set(); over.wait()\n"
+        f"    for _ in range(9): gitexp.log_{late}\n"
+        "mp.set_start_method('fork')\n"
+        "begun, over = mp.Event(), mp.Event()\n"
+        "with gitexp.start_run() as run:\n"
+        "    worker = mp.Process(target=work, args=(begun, over)); worker.start(); begun.wait()\n"
+        "over.set(); worker.join()\n"
+        "assert not run.folder.exists() and worker.exitcode == 0\n"
+    )
+    project.write("train.py", text)
+    done = subprocess.run([sys.executable, "train.py"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("RuntimeWarning") == 1, done.stderr
+    assert "has ended; what is logged into it now is lost" in done.stderr
+    assert not {*gitexp.get("exp-1").metrics} - {"x"}
+
+
+@posix
 @pytest.mark.parametrize("printed", ["loss 0.5", "no metric"])
 def test_a_dead_run_took_until_it_died_not_until_it_was_recovered(
     project: Project, printed: str

@@ -51,13 +51,16 @@ function compareRow(one, list) {
   }));
 }
 
-/** Return how far a value is from another, and whether that is good; null where that is unknown. */
+/** Return how far a value is from another, and whether that is good; null where that is unknown.
+ * A share is per cent, of what would be thousands how many times as much, and else not said. */
 function delta(one, value, base) {
   if (typeof value !== "number" || typeof base !== "number"
     || value === base || !Number.isFinite(value - base)) return null;
-  const change = value - base, share = change / Math.abs(base), sign = change > 0 ? "+" : "";
+  const change = value - base, sign = change > 0 ? "+" : "";
+  const part = change / Math.abs(base), times = value / base;
   const good = one.better ? (one.better === "min") === (change < 0) : null;
   return el("span", { class: `delta ${good === null ? "" : good ? "good" : "bad"}` },
     `${sign}${shown(Number(change.toPrecision(3)))}`,
-    base ? ` (${sign}${(100 * share).toFixed(1)}%)` : "");
+    Math.abs(part) < 10 ? ` (${sign}${(100 * part).toFixed(1)}%)`
+      : times > 0 && times < 1e4 ? ` (×${Math.round(times)})` : "");
 }
