@@ -57,14 +57,11 @@ class Output:
 
 def keep_output(run: Run, rest: bytes = b"") -> None:
     """Keep what a command printed as an artifact: ``output.log``, and ``rest`` after it."""
-    data, half = b"", MAX_OUTPUT // 2
-    with suppress(OSError), open(run.folder / "output.log", "rb") as log:
-        data = log.read(MAX_OUTPUT)
-        if left := log.seek(0, os.SEEK_END) - len(data):
-            log.seek(-half, os.SEEK_END)
-            data = data[:half] + f"\n[... {left:,} bytes left out ...]\n".encode() + log.read()
-    if data or rest:
-        run.keep(result_paths.OUTPUT, data + rest)
+    head, tail, left = _ends(run.folder, MAX_OUTPUT // 2)
+    if left:
+        head += f"\n[... {left:,} bytes left out ...]\n".encode()
+    if data := head + tail + rest:
+        run.keep(result_paths.OUTPUT, data)
 
 
 def of_dead(repo: Repo, folder: Path) -> None:
@@ -111,12 +108,25 @@ def _lifetime(repo: Repo, folder: Path) -> tuple[int, int] | None:
 
 
 def printed(folder: Path, rest: bytes = b"") -> str:
-    """Return what a run's command printed, the first of it, and after that ``rest``, which its file
-    did not take."""
-    data = b""
-    with suppress(OSError), open(folder / "output.log", "rb") as file:
-        data = file.read(10 * MAX_OUTPUT)
-    return (data + rest).decode("utf-8", "replace")
+    """Return what a run's command printed, of very much the head and the tail, and after that
+    ``rest``, which its file did not take."""
+    head, tail, left = _ends(folder, 5 * MAX_OUTPUT)
+    if left:  # a number that is cut would be another one
+        head = head[: max(map(head.rfind, (b"\n", b"\r"))) + 1]
+        tail = tail.partition(b"\n")[2]
+    return (head + tail + rest).decode("utf-8", "replace")
+
+
+def _ends(folder: Path, half: int) -> tuple[bytes, bytes, int]:
+    """Return the head and the tail of what was printed, and how many bytes lie between; where that
+    are none, all is in the tail."""
+    with suppress(OSError), open(folder / "output.log", "rb") as log:
+        if (left := os.fstat(log.fileno()).st_size - 2 * half) <= 0:
+            return b"", log.read(), 0
+        head = log.read(half)
+        log.seek(left, os.SEEK_CUR)
+        return head, log.read(), left
+    return b"", b"", 0
 
 
 def watch(*folders: Path) -> dict[Path, Any]:

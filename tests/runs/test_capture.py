@@ -343,6 +343,17 @@ def test_programs_that_a_command_made_can_be_run(project: Project) -> None:
 LOSSES = "for i in range(3): print(f'step {i} | loss {1 / (i + 1)} | own={i}')"
 
 
+def test_the_end_of_very_much_output_is_read(project: Project) -> None:
+    lines = "for at in range(14): print('step', at, 'loss', 1 / (at + 1)); print('x' * 1_000_000)"
+    project.run("run", "--", sys.executable, "-c", lines)
+    found = gitexp.get("@")
+    assert dict(found.metrics) == {"loss": 1 / 14}
+    assert [*found.history().step][:4] == [0, 1, 2, 3]
+    log = found.read(".gitexp/output.log")
+    assert b"bytes left out" in log
+    assert log.endswith(b"x\n")
+
+
 @pytest.mark.parametrize(
     ("stdout", "options", "wanted"),
     [
