@@ -64,6 +64,12 @@ def test_a_number_of_tokens_is_no_secret_but_a_password_of_digits_is() -> None:
     assert as_params(command) == {"max_tokens": 512, "num_tokens": 8}
 
 
+@pytest.mark.parametrize("value", [0.1, 123456789.123, 1e-9, 7])
+def test_equal_values_have_no_spread(value: float) -> None:
+    assert spread([value] * 15) == (value, 0, 15)
+    assert spread([value]) == (value, None, 1)
+
+
 def test_the_spread_of_large_values_is_a_number() -> None:
     found = spread([1e308, 1.5e308, 1.2e308])
     assert math.isclose(found.mean, 1.2333333333333333e308)
