@@ -22,6 +22,12 @@ from gitexp.store import result_paths
 
 _NOTED = "noted"  # in the folder of a dead run whose leftovers are known as outputs
 MAX_OUTPUT = 1_000_000  # bytes of output that enter the experiment: its head and its tail
+_LAST_WORDS = 1 << 14  # bytes
+# after the last frame, what else is printed may be more lines of the message
+_TRACEBACK = r'(?m)^  File ".+", line \d+.*\n(?:[ \t].*\n)*([A-Za-z_][\w.]*(?:: .*)?)$'
+_NAMED = (
+    r"(?m)^((?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning)(?:: .*)?)\Z"
+)
 
 
 class Output:
@@ -37,7 +43,7 @@ class Output:
 
     def write(self, data: bytes, is_error: bool = False) -> None:
         if is_error:
-            self.last_words = (self.last_words + data)[-4096:]
+            self.last_words = (self.last_words + data)[-_LAST_WORDS:]
         written = 0
         if self._file is not None and not self._rest:  # else the order would be lost
             # closed: a grandchild prints on when the command is over
@@ -186,11 +192,9 @@ def pick_up_data(run: Run, repo: Repo, tree: str) -> None:
 
 
 def exception(last_words: bytes) -> str | None:
-    """Return the last line that a command printed, where it names an exception."""
-    lines = [line for line in last_words.decode("utf-8", "replace").splitlines() if line.strip()]
-    if lines and lines[-1].startswith("Set the environment variable HYDRA_FULL_ERROR=1"):
-        lines.pop()
-    found = lines and re.fullmatch(
-        r"([A-Za-z_][\w.]*\.)?[A-Z]\w*(Error|Exception|Interrupt|Exit|Warning)(: .*)?", lines[-1]
-    )
-    return environment.redact([message.one_line(lines[-1])[:300]])[0] if found else None
+    """Return the first line of the exception whose traceback a command printed last, or its last
+    line, where that names an exception."""
+    text = re.sub(r"\x1b\[[\d;]*m", "", last_words.decode("utf-8", "replace"))
+    lines = text.replace("\r\n", "\n").strip()
+    found = re.findall(_TRACEBACK, lines) or re.findall(_NAMED, lines)
+    return environment.redact([message.one_line(found[-1])[:300]])[0] if found else None

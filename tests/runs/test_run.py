@@ -200,6 +200,11 @@ def test_an_exception_is_recorded_and_goes_on(project: Project) -> None:
     with pytest.raises(KeyboardInterrupt), gitexp.start_run():
         raise KeyboardInterrupt
     assert gitexp.get("exp-2").status == "killed"
+    error = ValueError("no such column")
+    error.__notes__ = ["in file a.csv"]
+    with pytest.raises(ValueError, match="column"), gitexp.start_run():
+        raise error
+    assert gitexp.get("exp-3").extra["error"] == "ValueError: no such column"
 
 
 @pytest.mark.parametrize(
