@@ -244,6 +244,15 @@ def test_outputs_belong_to_the_run_that_wrote_them(project: Project) -> None:
         assert not [path for path in files if f"out-{other}" in path]
 
 
+def test_what_a_command_has_git_ignore_stays_ignored(project: Project) -> None:
+    """As DVC does for what a stage writes."""
+    lines = "open('.gitignore', 'w').write('model.bin'); open('model.bin', 'w').write('x')"
+    project.run("run", "--", sys.executable, "-c", lines)
+    project.gitexp("log", "-M", "a=1")
+    assert project.git("show", "exp-2:.gitignore") == "model.bin"
+    assert project.git("status", "--porcelain") == ""
+
+
 def test_outputs_are_shown_with_size_and_hash_and_never_as_code(project: Project) -> None:
     project.write("t.py", "import sys; open('model.bin', 'w').write(sys.argv[1])")
     for word in ("one", "three"):
