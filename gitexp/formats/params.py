@@ -49,7 +49,7 @@ def parse_value(text: str) -> Any:
                 f"the value {_shortened(text)} cannot be read; quote it twice to make it text"
             ) from None
         return text
-    return text if isinstance(value, (dict, list)) and text[:1] not in "[{" else value
+    return text if isinstance(value, (dict, list)) and text[:1] not in "[{" else plain(value)
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
