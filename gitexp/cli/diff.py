@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -304,8 +305,10 @@ def _spelt(value: Any) -> str:
         return output.exact(value)
     from gitexp.formats import params
 
-    plain = isinstance(params.parse_value(value), str) and value.strip() == value
-    return value if plain else repr(value)
+    with suppress(UsageError):  # which a lone quote or bracket raises
+        if isinstance(params.parse_value(value), str) and value.strip() == value:
+            return value
+    return repr(value)
 
 
 def _file_row(item: FileChange) -> Row:

@@ -26,7 +26,7 @@ from gitexp.formats.errors import CannotRunError, GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, content, dvc, dvc_pointers, snapshot
 from gitexp.repo.files import read_bytes
-from gitexp.runs import command, journal, start, worktree
+from gitexp.runs import command, journal, outputs, start, worktree
 from gitexp.runs.run import Run
 from gitexp.store import conditions, connectivity, result_paths
 
@@ -169,7 +169,9 @@ def execute(
             (tree / todo.metrics_file).unlink()
     hashes = _bring_data(repo, tree, todo)
     lacking = content.told(content.missing(repo, tree))
-    words = (_program(repo, tree, todo, python), *todo.words[1:])
+    words = [_program(repo, tree, todo, python), *todo.words[1:]]
+    if not merges:
+        words = _forced(words)
     folder = worktree.place_of_run(tree)
     recorded = reproduces is not None or bool(merges)
     if recorded:
@@ -288,6 +290,16 @@ def _program(repo: Repo, tree: Path, todo: Task, python: Path | None) -> str:
     return word
 
 
+def _forced(words: list[str]) -> list[str]:
+    """Return a command that has DVC run its stages, which ``dvc.lock`` says are up to date."""
+    names = [os.path.basename(word) for word in words]
+    for how in (["dvc", "repro"], ["dvc", "exp", "run"]):
+        for at in range(len(words)):
+            if names[at : (end := at + len(how))] == how and not {"-f", "--force"} & {*words}:
+                return [*words[:end], "--force", *words[end:]]
+    return words
+
+
 def _environ(repo: Repo, tree: Path, todo: Task, python: Path | None) -> dict[str, str]:
     """Return the environment: ours, with the recorded variables, and with the project's modules
     found in the work tree.
@@ -328,7 +340,7 @@ def _last_line(folder: Path) -> str:
     lines = [line for line in _text(folder / "output.log").splitlines() if line.strip()]
     if not lines:
         return ""
-    last, hint = message.one_line(lines[-1]), ""
+    last, hint = outputs.exception("\n".join(lines).encode()) or message.one_line(lines[-1]), ""
     if re.search("FileNotFoundError|No such file", last):
         must = "must be in git, in DVC, or declared, by gitexp run or now: --input PATH"
         hint = f"; what it reads {must}"

@@ -291,8 +291,16 @@ def _rank(value: bytes) -> float:
     return 0.0 if math.isnan(number) else number
 
 
+def check_mapping(values: object) -> None:
+    """Raise UsageError for what is no mapping of metrics."""
+    if not hasattr(values, "items"):
+        kind = type(values).__name__
+        raise UsageError(f"metrics must be a mapping like {{'loss': 0.3}}, not {kind}")
+
+
 def from_mapping(values: Mapping[str, Any], timestamp: int) -> list[MetricPoint]:
     """Return the points of ``{"rmse": 18.2, "loss": [0.9, 0.5]}``; steps of a list are from 0."""
+    check_mapping(values)
     return [
         MetricPoint(check_name(name), number(name, item), timestamp, at)
         for name, value in values.items()

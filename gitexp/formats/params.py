@@ -49,7 +49,7 @@ def parse_value(text: str) -> Any:
                 f"the value {_shortened(text)} cannot be read; quote it twice to make it text"
             ) from None
         return text
-    return text if isinstance(value, (dict, list)) and text[:1] not in "[{" else value
+    return text if isinstance(value, (dict, list)) and text[:1] not in "[{" else plain(value)
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -106,7 +106,8 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def plain(value: Any, depth: int = 0) -> Any:
     """Return ``value`` as YAML can hold it: scalars as numbers, arrays, tuples and sets as lists,
-    of large arrays and tables only the kind and shape, else text."""
+    dataclasses and namespaces as mappings, of large arrays and tables only the kind and shape, else
+    text."""
     if depth > MAX_DEPTH:
         raise UsageError(f"params are nested more than {MAX_DEPTH} deep")
     if isinstance(value, float) and math.isnan(value):
@@ -115,6 +116,7 @@ def plain(value: Any, depth: int = 0) -> Any:
         return value if value.isascii() else value.encode("utf-8", "replace").decode()
     if value is None or type(value) in (int, float, bool):
         return hex(value) if type(value) is int and value.bit_length() > _MOST_BITS else value
+    value = _fields(value)
     if isinstance(value, Mapping):
         return {plain(str(key)): plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)) and len(value) > _MOST_LISTED:
@@ -132,10 +134,25 @@ def plain(value: Any, depth: int = 0) -> Any:
     return plain(value.tolist(), depth + 1) if listed else str(value)
 
 
-def given(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return params that somebody gives as YAML can hold them. Raises UsageError where two names
-    are one address, or differ by spaces alone, and for what cannot be read back."""
-    result = _stripped(plain(values))
+def _fields(value: Any) -> Any:
+    """Return the mapping that a dataclass or a namespace stands for; all else as it is."""
+    if type(value).__name__ in ("Namespace", "SimpleNamespace"):
+        return vars(value)
+    if not hasattr(type(value), "__dataclass_fields__"):
+        return value
+    from dataclasses import fields
+
+    return {field.name: getattr(value, field.name, None) for field in fields(value)}
+
+
+def given(values: Any) -> dict[str, Any]:
+    """Return params that somebody gives as YAML can hold them. Raises UsageError for what is no
+    mapping or cannot be read back, and where two names are one address, or differ by spaces."""
+    result = plain(values)
+    if not isinstance(result, dict):
+        kind = type(values).__name__
+        raise UsageError(f"params must be a mapping like {{'lr': 0.01}}, not {kind}")
+    result = _stripped(result)
     _check_names(result)
     if _count(result) > MAX_NODES // 2:
         raise UsageError(

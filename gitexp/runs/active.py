@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -35,7 +35,7 @@ _active: Run | None = None
 
 
 def start_run(
-    params: Mapping[str, Any] | None = None,
+    params: Any = None,
     *,
     name: str | None = None,
     message: str | None = None,
@@ -57,7 +57,7 @@ def start_run(
     (RANK, else SLURM_PROCID and others) nothing is logged, unless ``all_ranks`` says so.
 
     Args:
-        params: a mapping, nested as you like.
+        params: a mapping, nested as you like; a dataclass or argparse's namespace is one.
         name: a name other than ``exp-N``.
         message: the subject of the commit; by default the metrics and params.
         note: text below it, the body of the commit message.
@@ -85,10 +85,15 @@ def start_run(
     else:
         details = Details(name, message, note, None, each(labels), group, advance, sign=sign)
         run = _join_command(repo, details, resume) or _begin(repo, details, resume)
-    if params:
-        run.log_params(params)
-    for path in each(inputs):
-        run.log_input(path)
+    try:
+        if params:
+            run.log_params(params)
+        for path in each(inputs):
+            run.log_input(path)
+    except BaseException:
+        if run.owned:
+            run.discard()
+        raise
     if system_metrics:
         run.sample_system()
     _active = run
@@ -106,7 +111,7 @@ def _join_command(repo: str | os.PathLike[str], details: Details, resume: str | 
         from gitexp.runs import resume as resuming
 
         resuming.take_over(run, here, resuming.find(here, resume))
-    run.know(title=details.title, note=details.note, group=details.group)
+    run.know(**details.words())
     run.set_label(*details.labels)
     return run
 

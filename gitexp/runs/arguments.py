@@ -20,6 +20,11 @@ _ASSIGNMENT = r"(?s)\+{0,2}([A-Za-z_][\w.@/\[\]-]*)=(.*)"  # as Hydra takes them
 _NUMBER = r"(?i)[-+]?(?:\d|\.\d|(?:inf|nan)$).*"
 _SCRIPT = r"[^-=][^=]*\.(?:py|sh|bash|R|jl|js|pl|rb)"
 _TIGHT = r"([{,]\s*[\w.]+):(?=[^\s/:])"  # {a:1}, as Hydra writes a mapping
+# tools whose own options are no params, with those that a param's name and its value follow
+_TOOLS = {
+    "papermill": ("-p", "--parameters", "-r", "--parameters_raw"),
+    **dict.fromkeys(("dvc", "jupyter", "jupyter-nbconvert", "jupyter-execute"), ()),
+}
 _SHELLS = frozenset(("sh", "bash", "zsh", "dash", "ksh", "fish"))
 
 
@@ -74,10 +79,19 @@ def options(
     """Yield ``(name, values, words as written)`` for each option and assignment of a command line;
     a flag's values are None, and so is the name of a word that is neither."""
     own = own or start(command)
+    tool = next(
+        filter(_TOOLS.__contains__, map(os.path.basename, command[: own if own > 1 else 3])), None
+    )
     at = 0
     while at < len(command):
         word = command[at]
-        name, value = _split(word, short=at >= own) if at else (None, None)
+        if tool and word in _TOOLS[tool] and len(command) > at + 2:
+            yield command[at + 1], [command[at + 2]], tuple(command[at : at + 3])
+            at += 3
+            continue
+        is_code = at == own - 1 and command[at - 1] == "-c"
+        passed = at == 0 or is_code or (tool and word.startswith("-"))
+        name, value = (None, None) if passed else _split(word, short=at >= own)
         if name is None or value is not None:
             yield name, None if value is None else [value], (word,)
             at += 1
@@ -99,7 +113,7 @@ def unclear(command: Sequence[str]) -> list[str]:
         if name is None and after:
             found += [word for word in words if word != "--"]
         else:
-            after = name is not None and bool(values) and len(words) > 1
+            after = name is not None and bool(values) and len(words) == 2
     return found
 
 

@@ -25,6 +25,11 @@ class Details(NamedTuple):
     inputs: Iterable[str | os.PathLike[str]] = ()
     sign: bool | None = None
 
+    def words(self) -> dict[str, str | None]:
+        """Return what is free text."""
+        title, group = (text(word) or None for word in (self.title, self.group))
+        return {"title": title, "note": text(self.note), "group": group}
+
     def checked(
         self, repo: Repo, known: Settings, talk: dvc_status.Talk | None
     ) -> tuple[dict[str, Any], str | None]:
@@ -32,19 +37,23 @@ class Details(NamedTuple):
         on; and what the user should be told about the data. Raises UsageError."""
         extra = {
             **conditions.here(),
-            "because": (self.because or "").strip(),
+            "because": text(self.because),
             "inputs": conditions.hash_inputs(repo.root, self.inputs),
             "seed": dict(seeds.last),
         }
         array = conditions.slurm_array()
-        values = {
+        values: dict[str, Any] = {
             "name": names.check_name(repo, self.name) if self.name else None,
-            "title": self.title,
-            "note": self.note,
+            **self.words(),
             "labels": tuple(sorted(map(names.check_label, self.labels))),
-            "group": self.group.strip() if self.group else array and f"array-{array}",
             "advance": known.advance if self.advance is None else self.advance,
             "sign": known.sign if self.sign is None else self.sign,
         }
+        values["group"] = values["group"] or (array and f"array-{array}")
         data = dvc_status.settle(repo, known, talk)  # which may commit it
         return {**values, "extra": {**extra, **data.conditions}}, data.told
+
+
+def text(given: object) -> str:
+    """Return somebody's words as text, which a number, a path or an exception is, too."""
+    return "" if given is None else str(given).strip()

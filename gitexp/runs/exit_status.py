@@ -61,7 +61,8 @@ def of(error: BaseException | None) -> tuple[str, str | None]:
         return "failed", text[:500]
     import traceback
 
-    return "failed", message.one_line(traceback.format_exception_only(type(error), error)[-1])[:500]
+    lines = traceback.format_exception_only(type(error), error)  # notes come last
+    return "failed", message.one_line(next(line for line in lines if line[:1] != " "))[:500]
 
 
 def at_exit() -> tuple[str, str | None]:

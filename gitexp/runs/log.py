@@ -201,7 +201,7 @@ def _recorded(
 
 
 def log(
-    params: Mapping[str, Any] | None = None,
+    params: Any = None,
     metrics: Mapping[str, Any] | None = None,
     *,
     message: str | None = None,
@@ -219,7 +219,7 @@ def log(
     """Record the work tree as it is now, with what was measured, as one experiment.
 
     Args:
-        params: a mapping, nested as you like.
+        params: a mapping, nested as you like; a dataclass or argparse's namespace is one.
         metrics: ``{"rmse": 18.2}``; a list is a series with steps from 0.
         message: the subject of the commit; by default the metrics and params.
         note: text below it, the body of the commit message.

@@ -22,6 +22,12 @@ from gitexp.store import result_paths
 
 _NOTED = "noted"  # in the folder of a dead run whose leftovers are known as outputs
 MAX_OUTPUT = 1_000_000  # bytes of output that enter the experiment: its head and its tail
+_LAST_WORDS = 1 << 14  # bytes
+# after the last frame, what else is printed may be more lines of the message
+_TRACEBACK = r'(?m)^  File ".+", line \d+.*\n(?:[ \t].*\n)*([A-Za-z_][\w.]*(?:: .*)?)$'
+_NAMED = (
+    r"(?m)^((?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning)(?:: .*)?)\Z"
+)
 
 
 class Output:
@@ -37,7 +43,7 @@ class Output:
 
     def write(self, data: bytes, is_error: bool = False) -> None:
         if is_error:
-            self.last_words = (self.last_words + data)[-4096:]
+            self.last_words = (self.last_words + data)[-_LAST_WORDS:]
         written = 0
         if self._file is not None and not self._rest:  # else the order would be lost
             # closed: a grandchild prints on when the command is over
@@ -57,14 +63,11 @@ class Output:
 
 def keep_output(run: Run, rest: bytes = b"") -> None:
     """Keep what a command printed as an artifact: ``output.log``, and ``rest`` after it."""
-    data, half = b"", MAX_OUTPUT // 2
-    with suppress(OSError), open(run.folder / "output.log", "rb") as log:
-        data = log.read(MAX_OUTPUT)
-        if left := log.seek(0, os.SEEK_END) - len(data):
-            log.seek(-half, os.SEEK_END)
-            data = data[:half] + f"\n[... {left:,} bytes left out ...]\n".encode() + log.read()
-    if data or rest:
-        run.keep(result_paths.OUTPUT, data + rest)
+    head, tail, left = _ends(run.folder, MAX_OUTPUT // 2)
+    if left:
+        head += f"\n[... {left:,} bytes left out ...]\n".encode()
+    if data := head + tail + rest:
+        run.keep(result_paths.OUTPUT, data)
 
 
 def of_dead(repo: Repo, folder: Path) -> None:
@@ -111,12 +114,25 @@ def _lifetime(repo: Repo, folder: Path) -> tuple[int, int] | None:
 
 
 def printed(folder: Path, rest: bytes = b"") -> str:
-    """Return what a run's command printed, the first of it, and after that ``rest``, which its file
-    did not take."""
-    data = b""
-    with suppress(OSError), open(folder / "output.log", "rb") as file:
-        data = file.read(10 * MAX_OUTPUT)
-    return (data + rest).decode("utf-8", "replace")
+    """Return what a run's command printed, of very much the head and the tail, and after that
+    ``rest``, which its file did not take."""
+    head, tail, left = _ends(folder, 5 * MAX_OUTPUT)
+    if left:  # a number that is cut would be another one
+        head = head[: max(map(head.rfind, (b"\n", b"\r"))) + 1]
+        tail = tail.partition(b"\n")[2]
+    return (head + tail + rest).decode("utf-8", "replace")
+
+
+def _ends(folder: Path, half: int) -> tuple[bytes, bytes, int]:
+    """Return the head and the tail of what was printed, and how many bytes lie between; where that
+    are none, all is in the tail."""
+    with suppress(OSError), open(folder / "output.log", "rb") as log:
+        if (left := os.fstat(log.fileno()).st_size - 2 * half) <= 0:
+            return b"", log.read(), 0
+        head = log.read(half)
+        log.seek(left, os.SEEK_CUR)
+        return head, log.read(), left
+    return b"", b"", 0
 
 
 def watch(*folders: Path) -> dict[Path, Any]:
@@ -176,11 +192,9 @@ def pick_up_data(run: Run, repo: Repo, tree: str) -> None:
 
 
 def exception(last_words: bytes) -> str | None:
-    """Return the last line that a command printed, where it names an exception."""
-    lines = [line for line in last_words.decode("utf-8", "replace").splitlines() if line.strip()]
-    if lines and lines[-1].startswith("Set the environment variable HYDRA_FULL_ERROR=1"):
-        lines.pop()
-    found = lines and re.fullmatch(
-        r"([A-Za-z_][\w.]*\.)?[A-Z]\w*(Error|Exception|Interrupt|Exit|Warning)(: .*)?", lines[-1]
-    )
-    return environment.redact([message.one_line(lines[-1])[:300]])[0] if found else None
+    """Return the first line of the exception whose traceback a command printed last, or its last
+    line, where that names an exception."""
+    text = re.sub(r"\x1b\[[\d;]*m", "", last_words.decode("utf-8", "replace"))
+    lines = text.replace("\r\n", "\n").strip()
+    found = re.findall(_TRACEBACK, lines) or re.findall(_NAMED, lines)
+    return environment.redact([message.one_line(found[-1])[:300]])[0] if found else None

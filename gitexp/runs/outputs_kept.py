@@ -48,15 +48,19 @@ def keep(
     fresh = sorted((own | asked) - tracked)
     taken, left_out = _permitted(repo, known, fresh, read)
     kept = _kept(run, repo, taken, wrote, left_out)
-    run.add_facts("written", [path for path in kept if not dvc_pointers.is_pointer(path)])
+    run.add_facts("written", [path for path in kept if not _stays(path)])
     left_out = [item for item in left_out if not item[0].startswith(tools)]
     if left_out:
         named = message.some([path for path, _ in left_out], 5)
         run.add_facts("warnings", [f"outputs not kept: {named} ({left_out[0][1]})"])
     links = [path for path in wrote.odd if path in marks]
-    # a pointer of DVC's says where data stand also for later runs
-    ours = [path for path in (*fresh, *links) if not dvc_pointers.is_pointer(path)]
-    snapshot.remember_outputs(repo, ours)
+    snapshot.remember_outputs(repo, [path for path in (*fresh, *links) if not _stays(path)])
+
+
+def _stays(path: str) -> bool:
+    """Whether a file holds for later runs, too: where data of DVC's stand, and what git ignores."""
+    name = path.rpartition("/")[2]
+    return name in (".gitignore", ".gitattributes") or dvc_pointers.is_pointer(path)
 
 
 def _keep_results(

@@ -42,6 +42,7 @@ def find(repo: Repo, ref: str) -> Origin:
     from gitexp.store.index import Index
 
     known = settings.load(repo.root, repo.project)
+    ref = str(ref)  # a number, as get takes it
     named, step = ref, None
     if (match := re.fullmatch(r"(.+)@(\d{1,15})", ref)) and not Index(repo).named(ref):
         named, step = match[1], int(match[2])

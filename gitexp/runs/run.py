@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from gitexp.formats import metrics, params
 from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.repo import Repo, files
-from gitexp.runs import exit_status, journal
+from gitexp.runs import details, exit_status, journal
 from gitexp.runs.live_run import LiveRun, joined
 from gitexp.store import artifacts, conditions, media
 from gitexp.store.names import check_label
@@ -64,9 +64,7 @@ class Run(LiveRun):
             step: a whole number for all of them; by itself it counts up from 0 for each metric.
         """
         stamp = int(time() * 1000)
-        if not hasattr(values, "items"):
-            kind = type(values).__name__
-            raise UsageError(f"metrics must be a mapping like {{'loss': 0.3}}, not {kind}")
+        metrics.check_mapping(values)
         checked = [(name, metrics.number(name, value)) for name, value in values.items()]
         with self._lock:
             known = [self._series.get(name) or self._new_series(name) for name, _ in checked]
@@ -86,18 +84,15 @@ class Run(LiveRun):
         """
         self._log_params(params.nest([(str(name).strip(), params.plain(value))]))
 
-    def log_params(self, values: Mapping[str, Any]) -> None:
+    def log_params(self, values: Any) -> None:
         """Log params; later ones replace earlier ones of the same name.
 
         Args:
-            values: a mapping, nested as you like.
+            values: a mapping, nested as you like; a dataclass or argparse's namespace is one.
 
         Raises:
             UsageError: not a mapping, or nested too deep.
         """
-        if not isinstance(values, Mapping):
-            kind = type(values).__name__
-            raise UsageError(f"params must be a mapping like {{'lr': 0.01}}, not {kind}")
         self._log_params(params.given(values))
 
     def log_artifact(self, path: str | os.PathLike[str]) -> None:
@@ -267,7 +262,7 @@ class Run(LiveRun):
         Args:
             text: any text; it replaces an earlier one.
         """
-        self.know(note=text)
+        self.know(note=details.text(text))
 
     def sample_system(self) -> None:
         """Log what the machine does, as ``system.*`` metrics, until the run ends; nothing on a

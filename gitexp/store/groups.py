@@ -40,6 +40,9 @@ def group(experiments: Iterable[Experiment], keys: Sequence[Key]) -> list[Group]
 def spread(values: Sequence[float]) -> Spread:
     """Return mean and sample standard deviation; NaN among the values makes them NaN."""
     n = len(values)
+    if math.isfinite(values[0]) and all(value == values[0] for value in values):
+        # rounding would give them a spread
+        return Spread(float(values[0]), 0.0 if n > 1 else None, n)
     mean = sum(values) / n
     if math.isinf(mean):  # finite values may add up to more than a float holds
         mean = sum(value / n for value in values)

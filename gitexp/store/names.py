@@ -30,7 +30,7 @@ def alias(repo: Repo, experiment: Experiment, name: str) -> dict[str, str]:
 def check_name(repo: Repo, name: str) -> str:
     """Return a tag name of the user's own, without spaces around it, if it can be one and is free;
     else raise UsageError."""
-    name = name.strip()
+    name = str(name).strip()
     if _OWN_NAME.fullmatch(name):
         raise UsageError(
             f"names like '{name}' are given by gitexp; choose a word, for example baseline"
@@ -56,7 +56,7 @@ def check_name(repo: Repo, name: str) -> str:
 def check_label(label: str) -> str:
     """Return a label, without the spaces around it, if it can be one: a word without spaces, commas
     or a leading sign; else raise UsageError."""
-    label = label.strip()
+    label = str(label).strip()
     odd = not label.isprintable() or any(char in label for char in ' ,"')
     if not label or odd or label[0] in "+-":
         raise UsageError(

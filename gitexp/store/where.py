@@ -166,12 +166,12 @@ class _Parser:
                 f" {', '.join(STATUSES)}.{did_you_mean(text, STATUSES)}",
                 token,
             )
-        if (
-            token.kind == "word"
-            and key.family != "attribute"
-            and text.lower() in ("nan", ".nan", "null", "~", "none")
-        ):
-            return key.is_null
+        if token.kind == "word" and key.family != "attribute":
+            is_nan = text.lower() in ("nan", ".nan")
+            if is_nan and key.kind != "number":  # as params hold it
+                return key.value.within("{} IN (?, 'nan')", text)
+            if is_nan or text.lower() in ("null", "~", "none"):
+                return key.is_null
         number = self.number(key, token, text)
         spellings: list[Any] = (
             [text] if number is None else [number] if key.kind == "number" else [number, text]

@@ -177,6 +177,21 @@ def test_a_failed_command_says_which_exception_it_was(project: Project) -> None:
     assert gitexp.get("exp-2").extra["error"] == "exit code 3"
 
 
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        ("RuntimeError('out of memory\\nfor more see\\n  the log')", "RuntimeError: out of memory"),
+        ("KeyError('a' * 5000)", "KeyError: 'aaaa"),
+        ("type('Diverged', (Exception,), {})", "Diverged"),
+        ("ValueError", "ValueError"),
+    ],
+)
+def test_an_exception_is_named_by_its_first_line(project: Project, raised: str, said: str) -> None:
+    project.write("go.py", f"import atexit\natexit.register(print, 'bye')\nraise {raised}\n")
+    assert project.run("run", "--", PYTHON, "go.py").returncode == 1
+    assert gitexp.get("@").extra["error"].startswith(f"exit code 1: {said}")
+
+
 def test_params_given_win_and_arguments_can_be_left_alone(project: Project) -> None:
     project.write("p.yml", "lr: 1\na: 1\n")
     project.gitexp(

@@ -412,6 +412,16 @@ def test_columns_show_what_tells_their_values_apart(project: Project) -> None:
         assert all(lr in shown for lr in ("1.0000001", "1.0000002", "1.0000003"))
 
 
+def test_a_param_that_is_no_number_is_found_and_is_no_null(project: Project) -> None:
+    gitexp.log(params={"clip": math.nan})
+    project.gitexp("log", "-p", "clip=.nan")
+    project.gitexp("log", "-p", "clip=null")
+    assert [found.params["clip"] for found in map(gitexp.get, (1, 2, 3))] == ["nan", "nan", None]
+    for value, names in (("nan", [2, 1]), ("NaN", [2, 1]), (".nan", [2, 1]), ("null", [3])):
+        found = gitexp.experiments(where=f"clip = {value}")
+        assert [*found.name] == [f"exp-{number}" for number in names]
+
+
 def test_a_group_with_a_nan_says_so(project: Project) -> None:
     for value in (1.0, float("nan")):
         record(project, {"lr": 1}, {"loss": value})

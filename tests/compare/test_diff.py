@@ -263,6 +263,13 @@ def test_values_that_say_the_same_do_not_differ(project: Project) -> None:
     assert gitexp.diff("1", "2").metrics == ()
 
 
+@pytest.mark.parametrize("text", ['"yes" he said', "[unclosed", "{", "'"])
+def test_text_that_only_begins_like_yaml_is_compared(project: Project, text: str) -> None:
+    for value in ("plain", text):
+        record(project, {"prompt": value}, {"a": 1})
+    assert f"prompt  plain  {text!r}\n" in project.gitexp("diff", "exp-1", "exp-2")
+
+
 def test_numbers_that_round_alike_are_told_apart(project: Project) -> None:
     record(project, {"lr": 0.1}, {"loss": 0.12345678})
     record(project, {"lr": 0.1 + 1e-12}, {"loss": 0.12345679})

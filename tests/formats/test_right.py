@@ -8,9 +8,11 @@ import math
 import os
 import random
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +23,7 @@ from gitexp.cli import plot
 from gitexp.formats import params
 from gitexp.repo import Repo
 from gitexp.report import chart, curves
-from gitexp.runs.arguments import as_params
+from gitexp.runs.arguments import as_params, unclear
 from gitexp.store import query
 from gitexp.store.groups import spread
 from gitexp.store.index import Index
@@ -60,9 +62,33 @@ def test_a_value_that_only_begins_like_a_list_stays_text() -> None:
     assert as_params(["t.py", "--pattern", "[a-z", "--x", "{lr"]) == {"pattern": "[a-z", "x": "{lr"}
 
 
+@pytest.mark.parametrize(
+    ("command", "found"),
+    [
+        ("papermill a.ipynb b.ipynb -p lr 0.7 -r id 007 -k python3", {"lr": 0.7, "id": "007"}),
+        ("python -m papermill a.ipynb b.ipynb --parameters lr 1", {"lr": 1}),
+        ("dvc repro -q --force train", {}),
+        ("dvc exp run -n try -S train.lr=0.9 --queue", {"train": {"lr": 0.9}}),
+        ("jupyter nbconvert --to notebook --execute a.ipynb", {}),
+        ("python -c 'lr=input(); print(lr)' --depth 3", {"depth": 3}),
+        ("bash -c 'lr=1 python t.py'", {}),
+        ("env lr=1 python train.py --dvc papermill -p 1", {"lr": 1, "dvc": "papermill", "p": 1}),
+    ],
+)
+def test_options_of_tools_and_code_are_no_params(command: str, found: dict[str, Any]) -> None:
+    assert as_params(shlex.split(command)) == found
+    assert unclear(shlex.split(command)) == []
+
+
 def test_a_number_of_tokens_is_no_secret_but_a_password_of_digits_is() -> None:
     command = ["t.py", "--max-tokens", "512", "--num_tokens=8", "--password", "512", "--token=9"]
     assert as_params(command) == {"max_tokens": 512, "num_tokens": 8}
+
+
+@pytest.mark.parametrize("value", [0.1, 123456789.123, 1e-9, 7])
+def test_equal_values_have_no_spread(value: float) -> None:
+    assert spread([value] * 15) == (value, 0, 15)
+    assert spread([value]) == (value, None, 1)
 
 
 def test_the_spread_of_large_values_is_a_number() -> None:

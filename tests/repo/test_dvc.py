@@ -278,6 +278,16 @@ def test_what_a_pipeline_made_belongs_to_the_run_that_made_it(data: Project) -> 
     assert data.git("status", "--porcelain") == ""
 
 
+def test_a_pipeline_that_is_up_to_date_runs_to_be_reproduced(data: Project) -> None:
+    script = "open('score.json', 'w').write('{\"rmse\": 2}'); print('it runs')"
+    data.write("prep.py", f"open('prep.csv', 'w').write('b')\n{script}\n")
+    data.write("dvc.yaml", PIPELINE + "    metrics: [{score.json: {cache: false}}]\n")
+    data.gitexp("run", "--", "dvc", "repro", "-q")
+    done = data.run("reproduce", "exp-1", "--yes")
+    assert "same: exp-1" in done.stdout
+    assert "it runs" in done.stdout + done.stderr
+
+
 def test_reproducing_brings_the_data_of_that_time(data: Project) -> None:
     data.write(
         "train.py",

@@ -244,6 +244,15 @@ def test_outputs_belong_to_the_run_that_wrote_them(project: Project) -> None:
         assert not [path for path in files if f"out-{other}" in path]
 
 
+def test_what_a_command_has_git_ignore_stays_ignored(project: Project) -> None:
+    """As DVC does for what a stage writes."""
+    lines = "open('.gitignore', 'w').write('model.bin'); open('model.bin', 'w').write('x')"
+    project.run("run", "--", sys.executable, "-c", lines)
+    project.gitexp("log", "-M", "a=1")
+    assert project.git("show", "exp-2:.gitignore") == "model.bin"
+    assert project.git("status", "--porcelain") == ""
+
+
 def test_outputs_are_shown_with_size_and_hash_and_never_as_code(project: Project) -> None:
     project.write("t.py", "import sys; open('model.bin', 'w').write(sys.argv[1])")
     for word in ("one", "three"):
@@ -341,6 +350,17 @@ def test_programs_that_a_command_made_can_be_run(project: Project) -> None:
 
 
 LOSSES = "for i in range(3): print(f'step {i} | loss {1 / (i + 1)} | own={i}')"
+
+
+def test_the_end_of_very_much_output_is_read(project: Project) -> None:
+    lines = "for at in range(14): print('step', at, 'loss', 1 / (at + 1)); print('x' * 1_000_000)"
+    project.run("run", "--", sys.executable, "-c", lines)
+    found = gitexp.get("@")
+    assert dict(found.metrics) == {"loss": 1 / 14}
+    assert [*found.history().step][:4] == [0, 1, 2, 3]
+    log = found.read(".gitexp/output.log")
+    assert b"bytes left out" in log
+    assert log.endswith(b"x\n")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@ experiment."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import dataclasses
 import json
 import math
 import multiprocessing
@@ -21,6 +23,7 @@ import pytest
 
 import gitexp
 from conftest import Project
+from gitexp.formats import message
 from gitexp.formats.errors import UsageError
 from gitexp.repo import Repo, snapshot
 from gitexp.runs import command, journal, start
@@ -78,6 +81,50 @@ def test_a_run_is_recorded_with_all_that_was_logged(project: Project) -> None:
     assert journal.folders(Repo.discover()) == []
     assert "pending" not in project.git("for-each-ref")
     project.fsck()
+
+
+def test_words_that_are_no_text_are_recorded_as_text(project: Project) -> None:
+    with gitexp.start_run(message=7, note=Path("a/b"), group=3, labels=[4], name=None) as run:  # type: ignore[arg-type,list-item]
+        run.log_metric("a", 1)
+    with gitexp.start_run(resume=1, note=None) as run:  # type: ignore[arg-type]
+        run.set_note({"why": 1})  # type: ignore[arg-type]
+    one, two = gitexp.get(1), gitexp.get(2)
+    assert (one.subject, one.group, one.labels) == ("7", "3", ("4",))
+    assert [
+        message.body(project.git("log", "-1", "--format=%B", each.id)) for each in (one, two)
+    ] == [
+        "a/b",
+        "{'why': 1}",
+    ]
+    assert gitexp.log(note=5, message=6, group=7).subject == "6"  # type: ignore[arg-type]
+
+
+def test_a_run_that_cannot_begin_leaves_nothing_behind(project: Project) -> None:
+    odd: list[dict[str, Any]] = [{"params": 5}, {"inputs": ["missing.csv"]}, {"labels": ["a b"]}]
+    for given in odd:
+        with pytest.raises(UsageError):
+            gitexp.start_run(**given)
+    odd = [{"params": [1]}, {"metrics": [1]}]
+    for given in odd:
+        with pytest.raises(UsageError, match="must be a mapping"):
+            gitexp.log(**given)
+    assert journal.folders(Repo.discover()) == []
+    assert gitexp.active_run() is None
+
+
+def test_dataclasses_and_namespaces_are_params_by_their_fields(project: Project) -> None:
+    @dataclasses.dataclass
+    class Model:
+        depth: int = 3
+        layers: tuple[int, ...] = (8, 4)
+
+    with gitexp.start_run(params=argparse.Namespace(lr=0.1, model=Model())) as run:
+        run.log_params(Model(depth=5))
+        run.log_param("other", Model())
+    outer = {"lr": 0.1, "depth": 5, "layers": [8, 4]}
+    inner = {f"{name}.depth": 3 for name in ("model", "other")}
+    lists = {f"{name}.layers": [8, 4] for name in ("model", "other")}
+    assert dict(gitexp.get("@").params) == {**outer, **inner, **lists}
 
 
 def test_a_metric_is_on_disk_when_the_call_returns(project: Project) -> None:
@@ -153,6 +200,11 @@ def test_an_exception_is_recorded_and_goes_on(project: Project) -> None:
     with pytest.raises(KeyboardInterrupt), gitexp.start_run():
         raise KeyboardInterrupt
     assert gitexp.get("exp-2").status == "killed"
+    error = ValueError("no such column")
+    error.__notes__ = ["in file a.csv"]
+    with pytest.raises(ValueError, match="column"), gitexp.start_run():
+        raise error
+    assert gitexp.get("exp-3").extra["error"] == "ValueError: no such column"
 
 
 @pytest.mark.parametrize(
