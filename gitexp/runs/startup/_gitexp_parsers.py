@@ -21,10 +21,10 @@ _LIBRARIES = frozenset((  # their callers are the ones who parse
     "argparse", "simple_parsing", "transformers", "tap", "configargparse", "trl",
 ))  # fmt: skip
 _TOOLS = (  # whose own options are no params of a training
-    "hydra", "tyro", "torch.distributed", "accelerate", "deepspeed", "horovod", "ray", "pytest",
-    "_pytest", "pip", "coverage", "IPython", "ipykernel", "jupyter", "nbconvert", "papermill",
-    "fire", "dvc", "datalad", "mlflow", "wandb", "gitexp", "dask", "distributed", "flask",
-    "uvicorn", "setuptools",
+    "hydra", "tyro", "torch", "accelerate", "deepspeed", "horovod", "ray", "joblib", "loky",
+    "pytest", "_pytest", "pip", "coverage", "IPython", "ipykernel", "jupyter", "nbconvert",
+    "papermill", "fire", "dvc", "datalad", "mlflow", "wandb", "gitexp", "dask", "distributed",
+    "flask", "uvicorn", "setuptools",
 )  # fmt: skip
 _depth = 0
 _left: Any = None  # what the last parse left over, for the parser that goes on with it
