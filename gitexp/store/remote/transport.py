@@ -145,7 +145,8 @@ def listed(repo: Repo, remote: Remote, *patterns: str) -> dict[str, str]:
 
 
 def complete(repo: Repo) -> None:
-    """Bring the tags, and the history that a shallow clone lacks, as CI's checkouts do.
+    """Bring the tags, and the history that a shallow clone lacks, as CI's checkouts do. Tags whose
+    names are others' here come as a pull brings them.
 
     Raises:
         UsageError: there is no remote.
@@ -153,7 +154,12 @@ def complete(repo: Repo) -> None:
     """
     remote = find(repo)
     more = ["--unshallow"] if repo.is_shallow else []
-    _ask(repo, remote, "fetch", "--quiet", "--tags", *more, "--", remote.name)
+    try:  # quiet, it would not say why it failed
+        _ask(repo, remote, "fetch", "--tags", *more, "--", remote.name)
+    except GitError as error:
+        if "would clobber existing tag" not in error.stderr:
+            raise
+        fetch(repo, remote)
 
 
 def fill(
