@@ -244,6 +244,9 @@ def test_others_experiments_bear_their_names_wherever_in_the_alphabet(
     bob.gitexp("pull")
     assert names(bob, "--all") == names(bob, "--all", "-w", f"name = {owner}/exp-1")
     assert names(bob, "--all") == [f"{owner}/exp-1"]
+    for asked in (f"{owner}/exp-1", f"{owner}/exp-1..{owner}/exp-1", "origin/exp-1"):
+        assert len(names(bob, asked)) == 1
+        assert bob.gitexp("report", "--md", asked).startswith("### 1 experiment\n")
 
 
 def test_an_owner_of_300_characters_is_cut(cloned: Clones, remote: Project) -> None:
