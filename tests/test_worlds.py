@@ -147,6 +147,22 @@ def test_a_shallow_checkout_of_ci_is_told_what_to_fetch(
     assert "exp-2" in clone.gitexp("report", "--md", "--fetch")
 
 
+def test_what_ci_fetches_comes_though_its_names_are_taken_there(
+    project: Project, remote: Project, tmp_path: Path
+) -> None:
+    project.git("remote", "add", "origin", remote.root.as_uri())
+    project.git("push", "-q", "-u", "origin", "main")
+    clone = Project(tmp_path / "ci")
+    remote.git("clone", "-q", "--depth=1", remote.root.as_uri(), str(clone.root))
+    for at, value in ((project, 1), (clone, 2)):
+        record(at, {}, {"rmse": value})
+    project.gitexp("push")
+    assert "it is above 1.5" in clone.error("gate", "-m", "rmse", "--max", "1.5", "--fetch", code=1)
+    assert "passed: origin/exp-1" in clone.gitexp(
+        *("gate", "origin/exp-1", "-m", "rmse", "--max", "1.5")
+    )
+
+
 def test_verify_names_an_experiment_once(project: Project, remote: Project) -> None:
     project.git("remote", "add", "origin", remote.root.as_uri())
     record(project, {}, {"rmse": 1})

@@ -20,6 +20,7 @@ _FOR_AGENTS = ("run", "tried", "list", "show", "diff", "gate", "keep", "discard"
                "book", "checkout", "curve", "recover")  # fmt: skip
 TOOLS = ("run", "tried", "list", "show", "diff", "compare", "tree", "curve", "gate", "status",
          "keep", "discard", "merge")  # fmt: skip
+_LONGEST = 100_000  # characters of an answer, which costs its reader more than a screen
 _WRITES = ("run", "keep", "discard", "merge", "gate")  # gate may run a judge
 
 _HEAD = """## Experiments: gitexp
@@ -95,28 +96,36 @@ def mcp_command() -> None:
         "gitexp", instructions="Experiments of a git repository: each run is a commit with a tag."
     )
     annotations = needed("mcp_types", "gitexp mcp", "mcp").ToolAnnotations
-    repo = Repo.discover()
+    Repo.discover()
     for name in TOOLS:
         hints = annotations(read_only_hint=name not in _WRITES, destructive_hint=False)
         command = named(name)
         told = command.get_help(click.Context(command, info_name=f"gitexp {name}"))
-        server.add_tool(_tool(repo, name), name, description=told, annotations=hints)
+        server.add_tool(_tool(name), name, description=told, annotations=hints)
     server.run("stdio")
 
 
-def _tool(repo: Repo, name: str) -> Callable[[list[str]], str]:
+def _tool(name: str) -> Callable[[list[str]], str]:
     import subprocess
 
     def tool(arguments: list[str]) -> str:
         if name == "diff" and any(word.startswith("--html") for word in arguments):
             return "--html writes a file, which this tool does not; leave it out"
         done = subprocess.run(
-            [sys.executable, "-m", "gitexp", "--no-pager", name, *arguments],
-            cwd=repo.root,
+            [sys.executable, "-m", "gitexp", name, *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
         )
         said = [done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")]
-        return "\n".join([*filter(None, said), f"exit code {done.returncode}"])
+        return "\n".join([*map(_cut, filter(None, said)), f"exit code {done.returncode}"])
 
     return tool
+
+
+def _cut(text: str) -> str:
+    """Return the beginning and the end of what is too long."""
+    if (left := len(text) - _LONGEST) <= 0:
+        return text
+    half = _LONGEST // 2
+    told = f"[... {left:,} characters left out; a run's output: gitexp get REF .gitexp/output.log]"
+    return f"{text[:half]}\n{told}\n{text[-half:]}"

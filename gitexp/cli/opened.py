@@ -107,7 +107,11 @@ def asked_for(index: Index, settings: Settings, asked: Selection) -> tuple[Sql, 
     condition = query.where(index, asked.where)
     if asked.refs:
         names = [one.name for one in reference.resolve_many(index, asked.refs, settings)]
-        named = "({}) AND ref.name IN (SELECT value FROM json_each(?))"
+        # several refs, of a remote's tag and of its owner's, may have one name
+        named = (
+            "({}) AND ref.ref IN (SELECT min(ref) FROM ref WHERE name IN (SELECT value FROM"
+            " json_each(?)) GROUP BY number)"
+        )
         return condition.within(named, output.exact(names)), True, names
     return in_reach(index, condition, asked.everybody), asked.everybody, []
 

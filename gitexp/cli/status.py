@@ -75,7 +75,7 @@ def _rows(live: Sequence[Path], dead: Sequence[Path], waiting: Sequence[str]) ->
 def _unpushed(repo: Repo, where: str | None) -> tuple[str | None, list[str]]:
     """Return the remote that a push would go to, and the names of the experiments that it lacks; no
     remote is asked."""
-    from gitexp.store import query
+    from gitexp.store import clone, gathering, query
     from gitexp.store.remote import transport
 
     try:
@@ -84,6 +84,11 @@ def _unpushed(repo: Repo, where: str | None) -> tuple[str | None, list[str]]:
         return None, []
     index = Index(repo)
     waiting = index.unpushed(remote)
+    if waiting and not index.knows(remote) and clone.load(repo) is None:
+        # a new clone: git itself brought what others' pushes gathered
+        tips = repo.refs(f"refs/remotes/{remote}/experiments").values()
+        there = {item.tag for tip in tips for item in gathering.read(repo, tip)[1]}
+        waiting = [item for item in waiting if item.tag not in there]
     if where is not None:
         condition, _ = query.in_reach(index, query.where(index, where), False)
         fitting = {item.id for item in index.select(*condition)}

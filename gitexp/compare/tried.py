@@ -297,7 +297,7 @@ def _ranked(
 def _by_commit(index: Index, commits: Sequence[str]) -> dict[str, Experiment]:
     """Return ``{commit: experiment}``, without the commits that are none."""
     where = 'tag."commit" IN (SELECT value FROM json_each(?))'
-    found = index.select(where, [json.dumps(commits)], "ref.mine, ref.name DESC", everybody=True)
+    found = index.select(where, [json.dumps(commits)], "ref.mine, ref.ref DESC", everybody=True)
     return {item.id: item for item in found}
 
 

@@ -15,12 +15,14 @@ from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
 from gitexp.repo import Head, Repo, collector, files, locks, snapshot, trees
 from gitexp.runs import fallback, journal
-from gitexp.store import conditions, names, result_paths
+from gitexp.store import conditions, result_paths
 from gitexp.store import record as store
 from gitexp.store.entry import Entry, placed
 
 # with a run's id: the ref that holds its snapshot while it goes on
 PENDING = "refs/gitexp/pending/"
+_MET = "met"  # in a run's folder: another went on in its work tree
+_OTHERS = "other runs were going on"
 _SAVED = (  # of a snapshot, in run.json
     "taken", "left_out", "staged_apart", "index_stamp", "assumed", "previous", "outputs", "project"
 )  # fmt: skip
@@ -88,7 +90,7 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
         extra={"error": error, "outputs": outputs, **extra},
         sign=facts.get("sign", False),
         advance=facts.get("advance", True),
-        beside=facts.get("beside") or _overlap(repo, folder, facts),
+        beside=facts.get("beside") or overlap(repo, folder, facts.get("root", "")),
     )
     return store.without_secrets(repo, made)
 
@@ -111,12 +113,17 @@ def _artifacts(folder: Path, facts: Mapping[str, Any]) -> tuple[dict[str, Path],
     return found, large
 
 
-def _overlap(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> str | None:
-    """Return why the experiment stands beside the branch, None where nothing else went on."""
-    others = any(item != folder and journal.is_alive(item) for item in journal.folders(repo))
-    # what it began itself meanwhile stands beside, and is no reason
-    expected = facts.get("highest", 0) + len(facts.get("children", ()))
-    return "other runs were going on" if others or names.highest_known(repo) != expected else None
+def overlap(repo: Repo, folder: Path, root: str) -> str | None:
+    """Return why a run stands beside the branch: another went on in its work tree meanwhile. Two
+    that meet leave a mark with each other, for the one that ends last; those that stand beside
+    anyway, as trials and MLflow's nested runs, leave none."""
+    for other in journal.folders(repo):
+        facts = journal.facts(other) if other != folder else {}
+        if facts.get("root") == root and facts.get("beside") in (None, _OTHERS):
+            for met in (other, folder) if journal.is_alive(other) else ():
+                with suppress(OSError):
+                    (met / _MET).touch()
+    return _OTHERS if (folder / _MET).exists() else None
 
 
 def record_beside(repo: Repo, folders: Sequence[Path], new: bool = True) -> list[Experiment]:

@@ -49,7 +49,7 @@ def all_facts(folder: Path) -> dict[str, Any]:
                 known[key] = params.merge(known.get(key, {}), value)
             elif key == "labels":
                 known[key] = sorted({*known.get(key, []), *value})
-            elif key in ("children", "unkept"):
+            elif key == "unkept":
                 known[key] = [*known.get(key, []), *value]
             elif value and not known.get(key):
                 known[key] = value

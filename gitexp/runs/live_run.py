@@ -85,11 +85,6 @@ class LiveRun:
         return bool(self._facts.get("arguments", {}).get("read"))
 
     @property
-    def children(self) -> tuple[str, ...]:
-        """The names of the experiments that it began itself, or that those began."""
-        return tuple(self._facts.get("children", ()))
-
-    @property
     def going_on(self) -> bool:
         """Whether it is to be logged into without being named: no end of it came, or waits."""
         return not (self.ended or self._closing)

@@ -86,9 +86,8 @@ def _call(command: str, facts: Mapping[str, Any]) -> None:
     words = {f"GITEXP_{key.upper()}": str(facts[key] or "") for key in ("name", "status", "error")}
     shell = ["sh", "-c", command] if os.name == "posix" else ["cmd", "/c", command]
     env = {**os.environ, **words, "GITEXP_TEXT": text_of(facts)}
-    done = subprocess.run(
-        shell, input=json.dumps(facts).encode(), env=env, timeout=_PATIENCE, capture_output=True
-    )
+    said = json.dumps(message.portable(facts)).encode()
+    done = subprocess.run(shell, input=said, env=env, timeout=_PATIENCE, capture_output=True)
     if done.returncode:
         raise OSError(f"it ended with {done.returncode}")
 
@@ -96,8 +95,8 @@ def _call(command: str, facts: Mapping[str, Any]) -> None:
 def _post(address: str, facts: Mapping[str, Any]) -> None:
     import httpx
 
-    finite = json.loads(json.dumps(facts), parse_constant=str)
-    body = {"text": text_of(facts), **finite}  # text is what Slack and its like show
+    # text is what Slack and its like show
+    body = {"text": text_of(facts), **message.portable(facts)}
     httpx.post(address, json=body, timeout=_PATIENCE).raise_for_status()
 
 

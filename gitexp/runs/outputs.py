@@ -88,18 +88,16 @@ def of_dead(repo: Repo, folder: Path) -> None:
         run.end()
 
 
-def note_dead(repo: Repo) -> bool:
-    """Have what dead runs left count as outputs, and return whether other runs are alive."""
-    alive = False
+def note_dead(repo: Repo) -> None:
+    """Have what dead runs left count as outputs."""
     for folder in journal.folders(repo):
-        if journal.is_alive(folder):
-            alive = True
-        elif not (folder / _NOTED).exists() and (time := _lifetime(repo, folder)):
+        if journal.is_alive(folder) or (folder / _NOTED).exists():
+            continue
+        if time := _lifetime(repo, folder):
             found = written.below(repo.root, *time)
             snapshot.remember_outputs(repo, [*found.files, *found.odd])
             with suppress(OSError):
                 (folder / _NOTED).touch()
-    return alive
 
 
 def _lifetime(repo: Repo, folder: Path) -> tuple[int, int] | None:

@@ -17,7 +17,7 @@ from gitexp.runs import deferred, finish, journal, outputs
 from gitexp.runs.details import Details
 from gitexp.runs.journal_writer import Journal
 from gitexp.runs.run import Run
-from gitexp.store import names, result_paths
+from gitexp.store import result_paths
 
 if TYPE_CHECKING:
     from gitexp.runs.resume import Origin
@@ -40,7 +40,7 @@ def begin(
     known = settings.load(repo.root, repo.project)
     said, told = details.checked(repo, known, talk)
     run_id = os.urandom(8).hex()
-    others = outputs.note_dead(repo)
+    outputs.note_dead(repo)
     owned = Journal.create(repo, run_id)
     try:
         free = result_paths.ours(repo)
@@ -61,10 +61,9 @@ def begin(
         "started": message.format_time(datetime.now(timezone.utc)),
         "command": environment.redact(command) if command else None,
         "directory": os.path.relpath(os.getcwd(), repo.root) if directory is None else directory,
-        "beside": beside or ("other runs were going on" if others else None),
+        "beside": beside or finish.overlap(repo, owned.folder, str(repo.root)),
         "max_file_size": known.max_file_size,
         "max_untracked_size": known.max_untracked_size,
-        "highest": names.highest_known(repo),
         "free": sorted(free),
         "snapshot": finish.saved(shot),
         "root": str(repo.root),

@@ -95,7 +95,9 @@ def _range(index: Index, ref: str, settings: Settings) -> list[Experiment]:
     tags = [end.tag for end in ends]
     both = [ends[0].name, ends[-1].name]
     ours = next(index.rows("min(ref.mine)", "ref.name IN (?, ?)", both, everybody=True))[0]
-    return index.select(f"{low} AND {high}", tags, "tag.started", everybody=not ours)
+    between = query.Sql(f"{low} AND {high}", (*tags,))
+    where = between if ours else between.within(query.ONCE)
+    return index.select(*where, "tag.started", everybody=not ours)
 
 
 def _latest(index: Index, back: int) -> Experiment:

@@ -51,6 +51,7 @@ def test_a_webhook_hears_of_an_end_and_of_a_crash(
         ("exp-2", "failed"),
     ]
     assert kept[0]["text"] == "exp-1 finished (loss=0.5)"
+    assert kept[1]["metrics"] == {"loss": "nan"}
     assert address not in project.git("log", "-p", "--all")
 
 
@@ -66,8 +67,10 @@ def test_a_webhook_that_fails_is_told_without_its_address(
 
 def test_a_command_gets_the_facts(project: Project) -> None:
     told = "cat > told.json; echo $GITEXP_STATUS > status.txt"
-    project.gitexp("run", "--notify", told, "--", "python", "-c", "raise SystemExit(1)", code=1)
-    assert json.loads((project.root / "told.json").read_text())["name"] == "exp-1"
+    fails = "print('loss=nan'); raise SystemExit(1)"
+    project.gitexp("run", "--notify", told, "--", "python", "-c", fails, code=1)
+    strict = json.loads((project.root / "told.json").read_text(), parse_constant=lambda word: None)
+    assert (strict["name"], strict["metrics"]) == ("exp-1", {"loss": "nan"})
     assert (project.root / "status.txt").read_text() == "failed\n"
     done = project.run("run", "--notify", "exit 4", "--notify", "bell", "--", "python", "-c", "")
     assert done.returncode == 0

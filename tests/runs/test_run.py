@@ -31,6 +31,7 @@ from gitexp.runs.finish import dead_runs, live_runs
 from gitexp.runs.run import Run
 
 HERE = str(Path(__file__).parents[2])
+WITH_OTHERS = "other runs were going on"
 
 
 def script(
@@ -171,6 +172,19 @@ def test_a_commit_meanwhile_is_not_undone(project: Project) -> None:
     assert run.recorded.beside
     assert project.git("rev-parse", "HEAD") == mine
     assert project.git("rev-parse", "exp-1^") == project.git("rev-parse", "HEAD^")
+
+
+def test_runs_in_work_trees_of_their_own_move_the_branches_of_these(project: Project) -> None:
+    """Agents with a folder each: what goes on in the other's keeps no branch in its place."""
+    other = project.root.parent / "other"
+    project.git("worktree", "add", "-q", "-b", "other", str(other))
+    runs = [start.begin(Repo.discover(top)) for top in (project.root, other, other)]
+    for at in (1, 0, 2):
+        runs[at].end()
+    assert [run.recorded and run.recorded.beside for run in runs] == [None, *[WITH_OTHERS] * 2]
+    assert project.git("rev-parse", "main") == project.git("rev-parse", "exp-2^{commit}")
+    start.begin(Repo.discover(other)).end()  # alone there again
+    assert project.git("rev-parse", "other") == project.git("rev-parse", "exp-4^{commit}")
 
 
 def test_a_branch_switch_meanwhile_moves_neither(project: Project) -> None:

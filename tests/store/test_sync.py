@@ -231,6 +231,24 @@ def test_a_new_clone_of_a_team_pushes_only_what_is_its_own(cloned: Clones, remot
     assert names(bob, "--all") == ["ada/exp-1", "ada/exp-2", "ada/exp-3", "exp-4"]
 
 
+@pytest.mark.parametrize("owner", ["ada", "zoe"])
+@pytest.mark.parametrize("tags", ["--tags", "--no-tags"])
+def test_others_experiments_bear_their_names_wherever_in_the_alphabet(
+    cloned: Clones, owner: str, tags: str
+) -> None:
+    owner_clone, bob = cloned(owner), cloned("bob")
+    record(owner_clone, {"lr": 1}, advance=False)
+    owner_clone.gitexp("push")
+    bob.git("fetch", "-q", tags)
+    assert json.loads(bob.gitexp("status", "--json"))["not_pushed"] == []
+    bob.gitexp("pull")
+    assert names(bob, "--all") == names(bob, "--all", "-w", f"name = {owner}/exp-1")
+    assert names(bob, "--all") == [f"{owner}/exp-1"]
+    for asked in (f"{owner}/exp-1", f"{owner}/exp-1..{owner}/exp-1", "origin/exp-1"):
+        assert len(names(bob, asked)) == 1
+        assert bob.gitexp("report", "--md", asked).startswith("### 1 experiment\n")
+
+
 def test_an_owner_of_300_characters_is_cut(cloned: Clones, remote: Project) -> None:
     ada = cloned("ada")
     record(ada, {"lr": 1}, advance=False)

@@ -146,8 +146,11 @@ def test_the_users_own_pre_push_hook_has_its_say_and_can_be_passed_by(
     ada: Project, remote: Project
 ) -> None:
     there = refs(remote)
+    hook(Project(ada.root / ".git"), "pre-push", "echo a key; echo in train.py:3 >&2; exit 1")
+    said = ada.error("push")
+    assert "declined: a key in train.py:3; --no-verify passes it by" in said
     hook(Project(ada.root / ".git"), "pre-push", "exit 1")
-    assert "--no-verify" in ada.error("push")
+    assert "declined; --no-verify passes it by" in ada.error("push")
     assert refs(remote) == there
     assert "pushed 2" in ada.gitexp("push", "--no-verify")
 

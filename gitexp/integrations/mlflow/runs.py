@@ -108,9 +108,7 @@ class Running:
             self.run.end_later(ours, error)
             return
         self.run.go_on()  # called finished before, and failed a moment later
-        experiment = self.run.end(ours, error)
-        if experiment is not None and self.parent is not None and not self.parent.ended:
-            self.parent.add_facts("children", [experiment.name, *self.run.children])
+        self.run.end(ours, error)
 
     def go_on(self) -> None:
         """Take a finished run up again that was not recorded yet."""

@@ -145,7 +145,8 @@ def listed(repo: Repo, remote: Remote, *patterns: str) -> dict[str, str]:
 
 
 def complete(repo: Repo) -> None:
-    """Bring the tags, and the history that a shallow clone lacks, as CI's checkouts do.
+    """Bring the tags, and the history that a shallow clone lacks, as CI's checkouts do. Tags whose
+    names are others' here come as a pull brings them.
 
     Raises:
         UsageError: there is no remote.
@@ -153,7 +154,12 @@ def complete(repo: Repo) -> None:
     """
     remote = find(repo)
     more = ["--unshallow"] if repo.is_shallow else []
-    _ask(repo, remote, "fetch", "--quiet", "--tags", *more, "--", remote.name)
+    try:  # quiet, it would not say why it failed
+        _ask(repo, remote, "fetch", "--tags", *more, "--", remote.name)
+    except GitError as error:
+        if "would clobber existing tag" not in error.stderr:
+            raise
+        fetch(repo, remote)
 
 
 def fill(
@@ -266,7 +272,7 @@ def push(
             repo, remote, refspecs, dry_run=dry_run, verify=verify, atomic=False, progress=progress
         )
     if done.returncode and not any(item.flag == "!" for item in updates):
-        raise explained(remote, done.stderr, done.returncode)
+        raise explained(remote, done.stdout + done.stderr, done.returncode)  # hooks use both
     return updates, done.stderr
 
 
@@ -297,6 +303,7 @@ def _update(line: str) -> Update | None:
     return Update(fields[0], source, target, fields[2])
 
 
+_WORDS = 600  # characters of what a hook says
 _FAULTS = {  # what git says: what we say
     r"terminal prompts disabled|Authentication failed|could not read (?:Username|Password)"
     r"|HTTP 401|returned error: 401|Invalid username": (
@@ -310,7 +317,7 @@ _FAULTS = {  # what git says: what we say
         "the address of {name} is of a kind that gitexp does not use; see: git remote -v"
     ),
     r"pre-push hook|failed to push some refs to .*\n?$": (
-        "the pre-push hook of this repository declined; --no-verify passes it by"
+        "the pre-push hook of this repository declined{words}; --no-verify passes it by"
     ),
     r"Could not resolve host|Connection refused|Failed to connect|Couldn't connect|[Tt]imed out"
     r"|Network is unreachable|unable to access": ("{name} cannot be reached: {line}"),
@@ -326,7 +333,10 @@ def explained(remote: Remote, stderr: str, returncode: int = 1) -> GitError:
     address can hold."""
     line = complaint(re.sub(r"(://)[^/@\s]*@", r"\1", stderr))
     line = message.one_line(line) or f"git ended with code {returncode}"
+    own = message.one_line(re.sub(r"(?m)^error: failed to push.*", "", stderr))
+    words = f": {own if len(own) <= _WORDS else '… ' + own[-_WORDS:]}" if own else ""
     for pattern, text in _FAULTS.items():
         if re.search(pattern, stderr):
-            return GitError(text.format(name=remote.name, line=line), returncode, stderr)
+            said = text.format(name=remote.name, line=line, words=words)
+            return GitError(said, returncode, stderr)
     return GitError(f"{remote.name}: {line}", returncode, stderr)
