@@ -336,7 +336,8 @@ def test_what_parses_something_else_is_no_param(project: Project) -> None:
     project.run("run", "--", sys.executable, "-m", "json.tool", "--json-lines", "x.json")
     assert dict(gitexp.get("exp-2").params) == {"json_lines": "x.json"}
     project.write(
-        "workers.py", "import joblib\njoblib.Parallel(2)(joblib.delayed(print)(i) for i in (1, 2))\n"
+        "workers.py",
+        "import joblib\njoblib.Parallel(2)(joblib.delayed(print)(i) for i in (1, 2))\n",
     )
     project.run("run", "--", sys.executable, "workers.py")
     assert dict(gitexp.get("exp-3").params) == {}
