@@ -76,7 +76,7 @@ class Way:
             ).strip()
             git(self.source.root, "push", "--quiet", self.remote, newest)
         else:
-            sync.push(Repo.discover(self.source.root), self.remote)
+            sync.push(Index(Repo.discover(self.source.root)), self.remote)
 
     def fetch(self) -> None:
         """Bring what is new."""

@@ -31,6 +31,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from git_server import helper, serving  # noqa: E402
 from gitexp.repo import Repo  # noqa: E402
+from gitexp.store.index import Index  # noqa: E402
 from gitexp.store.remote import sync  # noqa: E402
 from recording import record  # noqa: E402
 
@@ -97,7 +98,7 @@ def one_at_a_time(clone: Clone, title: str, many: str, few: str, rounds: int) ->
         """Prepare nothing."""
 
     def push() -> None:
-        assert len(sync.push(Repo.discover(clone.root), many).experiments) == 1
+        assert len(sync.push(Index(Repo.discover(clone.root)), many).experiments) == 1
 
     ways = {
         "git push, few refs": (
@@ -175,7 +176,7 @@ def main() -> None:
                     git(clone.root, "remote", "add", name, f"{start}{name}.git")
                     git(clone.root, "push", "--quiet", name, "main")
                 begun = time.perf_counter()
-                sync.push(Repo.discover(clone.root), f"many{at}")
+                sync.push(Index(Repo.discover(clone.root)), f"many{at}")
                 print(
                     f"| {title} | first push of them all, in-process |"
                     f" {(time.perf_counter() - begun) * 1000:.0f} | |"

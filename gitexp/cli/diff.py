@@ -81,10 +81,10 @@ def diff_command(
     repo, settings, index = opened()
     one, other = _sides(index, settings, a, b, where)
     if code:
-        patch = diff.patch(repo, settings, one, other, path)
+        patch = diff.patch(index, settings, one, other, path)
         _print_patch(patch)
         return int(exit_code and bool(patch))
-    found = diff.compare(repo, settings, one, other, path)
+    found = diff.compare(index, settings, one, other, path)
     if html:
         _write_html(repo, settings, one, other, html)
     elif form == "json":

@@ -202,7 +202,8 @@ def _import(search: Search, dry_run: bool, nothing: str) -> None:
     """Search, record (or show), and say how it went."""
     repo = Repo.discover()
     limit = settings.load(repo.root, repo.project).max_file_size
-    known = record.Known(Index(repo))
+    index = Index(repo)
+    known = record.Known(index)
     outcome = record.Outcome()
     line = output.Progress()
 
@@ -216,7 +217,7 @@ def _import(search: Search, dry_run: bool, nothing: str) -> None:
             count = _print_plan(found, line)
         else:
             first = last = ""
-            for experiment in record.record(repo, found, outcome, limit, show):
+            for experiment in record.record(index, found, outcome, limit, show):
                 line.clear()
                 words = experiment.name, experiment.short, output.clean(experiment.subject)
                 click.echo(" ".join(words).rstrip())

@@ -275,13 +275,13 @@ def _days(steps: Sequence[Step], metric: str | None, file: Path | None) -> Itera
 
 def _steps(metric: str | None, where: str | None, everybody: bool) -> tuple[list[Step], str | None]:
     """Return the steps of the experiments that are asked for, and the metric to follow."""
-    repo, settings, index = opened()
+    _, settings, index = opened()
     condition, _, _ = asked_for(index, settings, Selection((), where, everybody=everybody))
     found = index.select(*condition, everybody=everybody)
     if not found:
         output.say("no experiment fits; to see them all: gitexp list --all-verdicts")
     name = query.find_metric(index, metric).name if metric else lineage.usual(found, settings)
-    return lineage.steps(repo, settings, found), name
+    return lineage.steps(index, settings, found), name
 
 
 def _words(step: Step, metric: str | None) -> Iterator[str]:

@@ -16,6 +16,7 @@ from gitexp.formats.errors import GitexpError, NotFoundError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Progress, Repo
 from gitexp.store import reference
+from gitexp.store.index import Index
 from gitexp.store.remote import sync, transport
 from gitexp.store.remote.sync import Pushed
 
@@ -77,7 +78,7 @@ def push_command(
         why = f"'{first}' is not a remote, and {error}" if first else str(error)
         raise NotFoundError(why) from None
     if to is None or remote or repo.git("remote"):
-        _push(repo, remote, chosen, how)
+        _push(index, remote, chosen, how)
     else:
         output.say("there is no git remote, so only the MLflow server gets them")
     if to is None:
@@ -90,10 +91,10 @@ def push_command(
 
 
 def _push(
-    repo: Repo, remote: str | None, chosen: Sequence[Experiment], how: Mapping[str, Any]
+    index: Index, remote: str | None, chosen: Sequence[Experiment], how: Mapping[str, Any]
 ) -> None:
     """Push to a git remote, and say what went; ``how`` is what ``sync.push`` takes."""
-    pushed = _followed(lambda progress: sync.push(repo, remote, chosen, **how, progress=progress))
+    pushed = _followed(lambda progress: sync.push(index, remote, chosen, **how, progress=progress))
     _print_pushed(pushed, "would push" if how["dry_run"] else "pushed")
     if pushed.data:
         output.say(f"data: {pushed.data:,} files and folders are on DVC's remote")

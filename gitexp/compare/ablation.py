@@ -23,6 +23,7 @@ from gitexp.formats.settings import Settings
 from gitexp.repo import Repo, content, dvc_pointers
 from gitexp.runs import arguments
 from gitexp.store import conditions, result_paths
+from gitexp.store.index import Index
 
 PARAMS_FILE = re.compile(r"(.*/)?params?\.ya?ml")
 
@@ -47,7 +48,7 @@ class Graft:
 
     def __init__(self, repo: Repo, settings: Settings, a: Experiment, b: Experiment) -> None:
         self.repo, self.a, self.b = repo, a, b
-        self.diff = diff.compare(repo, settings, a, b)
+        self.diff = diff.compare(Index(repo), settings, a, b)
         self.todo, self.other = rerun.task(repo, a), rerun.task(repo, b)
         self.pythons: dict[str, Path] = {}
         files = {

@@ -150,11 +150,11 @@ def diff(
     index, chosen = opened(repo)
     first = reference.given(index, a, chosen)
     second = None if b is None else reference.given(index, b, chosen)
-    return compare(index.repo, chosen, first, second)
+    return compare(index, chosen, first, second)
 
 
 def compare(
-    repo: Repo, settings: Settings, a: Experiment, b: Experiment | None, paths: Iterable[str] = ()
+    index: Index, settings: Settings, a: Experiment, b: Experiment | None, paths: Iterable[str] = ()
 ) -> Diff:
     """Return what differs between two experiments, or (``b`` is None) between one and the work
     tree.
@@ -165,12 +165,13 @@ def compare(
     Raises:
         NotFoundError: an experiment's commit is not in this clone.
     """
+    repo = index.repo
     sides, left_out = _trees(repo, settings, a, b)
     params_a, params_b = _params(a), _params(b) if b else _params_on_disk(repo)
     metrics_a, metrics_b = a.metrics, b.metrics if b else _metrics_on_disk(repo)
     artifacts = {str(path) for side in (a, b) if side for path in side.extra.get("artifacts", ())}
     folders = (side.inside(results.FOLDER) for side in (a, b) if side)  # artifacts lie there, too
-    own = _own(repo, a, b).difference(folders)
+    own = _own(index, a, b).difference(folders)
     files = [*_files(_differing(repo, "--raw --numstat -z", sides, own, paths))]
     data_b = dvc_pointers.of_experiment(repo, b) if b else dvc_pointers.here(repo)
     if b is None:
@@ -196,11 +197,11 @@ def compare(
 
 
 def patch(
-    repo: Repo, settings: Settings, a: Experiment, b: Experiment | None, paths: Iterable[str] = ()
+    index: Index, settings: Settings, a: Experiment, b: Experiment | None, paths: Iterable[str] = ()
 ) -> bytes:
     """Return the code's difference as a patch that ``git apply`` takes."""
-    sides, _ = _trees(repo, settings, a, b)
-    return _differing(repo, "-p --binary --full-index", sides, _own(repo, a, b), paths)
+    sides, _ = _trees(index.repo, settings, a, b)
+    return _differing(index.repo, "-p --binary --full-index", sides, _own(index, a, b), paths)
 
 
 def _trees(
@@ -215,10 +216,10 @@ def _trees(
     return (a.id, taken.tree), taken.left_out
 
 
-def _own(repo: Repo, a: Experiment, b: Experiment | None) -> set[str]:
+def _own(index: Index, a: Experiment, b: Experiment | None) -> set[str]:
     """Return the results of both, and of other projects."""
     own = {path for side in (a, b) if side for path in results.of_experiment(side)}
-    return own | results.elsewhere(Index(repo), a)
+    return own | results.elsewhere(index, a)
 
 
 def _differing(
@@ -235,9 +236,7 @@ def _differing(
 
 
 def _outputs(repo: Repo, a: Experiment, b: Experiment) -> Iterator[OutputChange]:
-    old, new = (
-        {item.path: (item.hash, item.size) for item in outputs(repo, side)} for side in (a, b)
-    )
+    old, new = ({one.path: (one.hash, one.size) for one in outputs(repo, side)} for side in (a, b))
     for one in changes(old, new):
         yield OutputChange(one.name, one.kind, one.a, one.b)
 

@@ -80,14 +80,12 @@ def trusted(repo: Repo, name: str) -> Trusted:
     commit = safe.line("log", *walk, start)
     if not commit:
         raise UsageError(f"all commits of '{name}' are experiments; trust one that you made")
-    known = settings.Settings()
-    for folder in dict.fromkeys(("", repo.project)):
-
-        def read(name: str, folder: str = folder) -> bytes:
-            found = next(safe.objects([f"{commit}:{folder}{name}"]))
-            return found.data if found else b""
-
-        known = settings.of_files(read, known)
+    tops, known = dict.fromkeys(("", repo.project)), settings.Settings()
+    places = [top + name for top in tops for name in ("pyproject.toml", settings.FILE_NAME)]
+    found = safe.objects(f"{commit}:{place}" for place in places)
+    texts = {place: item.data if item else b"" for place, item in zip(places, found)}
+    for top in tops:
+        known = settings.of_files(lambda name, top=top: texts[top + name], known)  # type: ignore[misc]
     if not known.protect:
         raise UsageError(
             f"'{name}' protects nothing; commit there, in [tool.gitexp] of pyproject.toml, say"

@@ -33,11 +33,15 @@ class Step:
     code: tuple[str, ...] = ()
 
 
-def steps(repo: Repo, settings: Settings, experiments: Sequence[Experiment]) -> list[Step]:
+def steps(index: Index, settings: Settings, experiments: Sequence[Experiment]) -> list[Step]:
     """Return a step for each experiment, in their order."""
-    found = origins(repo, experiments)
+    found = origins(index.repo, experiments)
     pairs = [(item, origin) for item in experiments if (origin := found[item.id])]
-    code = changed_code(repo, pairs)
+    own = {path for pair in pairs for item in pair for path in result_paths.of_experiment(item)}
+    own.update(result_paths.texts(index.repo))
+    if pairs:
+        own |= result_paths.elsewhere(index, pairs[0][0])
+    code = changed(index.repo, {item.id: origin.id for item, origin in pairs}, own)
     made = {item.id: Step(item) for item in experiments}
     for item, origin in pairs:
         params = tuple(changes(origin.params, item.params))
@@ -73,17 +77,6 @@ def origins(repo: Repo, experiments: Sequence[Experiment]) -> dict[str, Experime
         if resumed and resumed.started < item.started:
             found[item.id] = resumed
     return found
-
-
-def changed_code(
-    repo: Repo, pairs: Sequence[tuple[Experiment, Experiment]]
-) -> dict[str, tuple[str, ...]]:
-    """Return the files of code that differ in each pair, by the commit of its first."""
-    own = {path for pair in pairs for item in pair for path in result_paths.of_experiment(item)}
-    own.update(result_paths.texts(repo))
-    if pairs:
-        own |= result_paths.elsewhere(Index(repo), pairs[0][0])
-    return changed(repo, {item.id: origin.id for item, origin in pairs}, own)
 
 
 def changed(

@@ -204,15 +204,15 @@ def _patches(
     here = {pair[0]: pair[1] for pair in wanted if {kinds[oid] for oid in pair} == {"commit"}}
     code = {path for paths in lineage.changed(repo, here, own).values() for path in paths}
     lines = "".join(f"{commit} {base}\n" for commit, base in here.items()).encode()
-    found: dict[str, str] = {}
+    found = dict.fromkeys(here, "")
     for lot in chunks(sorted(code)):
         paths = result_paths.code_pathspec((), lot)
-        printed = repo.git("diff-tree", "--stdin", *_DIFF, "--", *paths, stdin=lines)
-        pieces = re.split(
-            r"^([0-9a-f]{40,64})$", printed.decode("utf-8", "replace"), flags=re.MULTILINE
+        printed = repo.git("diff-tree", "--stdin", *_DIFF, "--", *paths, stdin=lines).decode(
+            "utf-8", "replace"
         )
+        pieces = re.split(r"^([0-9a-f]{40,64})$", printed, flags=re.MULTILINE)
         for commit, patch in zip(pieces[1::2], pieces[2::2]):
-            found[commit] = found.get(commit, "") + patch
+            found[commit] += patch
     return found
 
 

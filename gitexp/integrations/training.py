@@ -12,8 +12,7 @@ import math
 import sys
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
-from threading import Thread, current_thread
+from threading import current_thread
 from traceback import walk_stack
 from types import CodeType, FrameType
 from typing import Any
@@ -26,18 +25,7 @@ _LIBRARIES = frozenset(
 )
 
 
-@dataclass
-class _Unended:
-    """A callback's own run, how it ends where its library is silent, who trains in it, and the
-    calls that led to the training."""
-
-    run: Run
-    left: str
-    thread: Thread
-    calls: list[CodeType]
-
-
-_unended: _Unended | None = None
+_unended: Training | None = None  # the last one with a run of its own
 
 
 class Training:
@@ -52,6 +40,8 @@ class Training:
         self._options, self._left = options, left
         self._run: Run | None = None
         self._own: Run | None = None
+        # of its own run: how it ends where the library is silent, who trains, and from where
+        self._ends, self._thread, self._calls = left, current_thread(), _calls()
 
     def begin(self, params: Mapping[str, Any]) -> None:
         """Join the current run, or start one, and log the params.
@@ -78,35 +68,33 @@ class Training:
         if self._own and self._run is self._own:
             self._own.end()
             self._own = None
-        self._run = self._own  # one callback may be given to both, the outer training goes on
+        self._run = self._run and self._own  # that of the outer training, if it has this callback
 
     def fail(self) -> None:
         """Let go of the run, which ends with the error when Python exits, or with the next
         training."""
-        if _unended and _unended.run is self._own:
-            _unended.left = "failed"
-        self._run = self._own = None
+        self._ends, self._run = "failed", None
 
     def _going_on(self) -> Run:
         return self._start("finished") if self._run is None or self._run.ended else self._run
 
     def _start(self, left: str) -> Run:
         global _unended
-        calls, last = _calls(), _unended
-        if last and (last.thread is current_thread() or not last.thread.is_alive()):
-            outer = len(last.calls)
-            if last.run.going_on and 0 < outer < len(calls) and calls[:outer] == last.calls:
+        calls, last, thread = _calls(), _unended, current_thread()
+        if last and last._own and (last._thread is thread or not last._thread.is_alive()):
+            outer = len(last._calls)
+            if last._own.going_on and 0 < outer < len(calls) and calls[:outer] == last._calls:
                 said = "a training within another's callback is not logged; to log what you want"
                 told = f"gitexp: {said} of it: gitexp.log_metric"
                 warnings.warn(told, RuntimeWarning, stacklevel=3)
                 self._run = Run(None, None, {})
                 return self._run
-            last.run.end(last.left)
+            last._own.end(last._ends)
         joined = active.active_run()
         self._run = run = joined or active.start_run(**self._options)
         self._own = None if joined else run
         if not joined:
-            _unended = _Unended(run, left, current_thread(), calls)
+            _unended, self._ends, self._thread, self._calls = self, left, thread, calls
         return run
 
 
@@ -115,8 +103,8 @@ def _end_at_exit() -> None:
     """End a run whose training raised what was caught; where Python exits through an error, the
     run is ended with it."""
     error = getattr(sys, "last_value", None) or exit_status.uncaught()
-    if _unended and _unended.run.going_on and error is None:
-        _unended.run.end(_unended.left)
+    if _unended and _unended._own and _unended._own.going_on and error is None:
+        _unended._own.end(_unended._ends)
 
 
 def _calls() -> list[CodeType]:

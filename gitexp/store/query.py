@@ -204,7 +204,8 @@ def find_metric(index: Index, name: str) -> Key:
     for candidate in (name, name.removeprefix("metrics.")):
         if candidate in known:
             return value_key("metrics", candidate)
-    raise _no_metric("no experiment", name, known)
+    instead = did_you_mean(name, known) or _there_are(known, name)
+    raise NotFoundError(f"no experiment has a metric '{name}'.{instead}")
 
 
 def having(experiments: Sequence[Experiment], metric: str) -> list[Experiment]:
@@ -212,12 +213,8 @@ def having(experiments: Sequence[Experiment], metric: str) -> list[Experiment]:
     if found := [item for item in experiments if metric in item.metrics]:
         return found
     known = sorted({name for item in experiments for name in item.metrics})
-    raise _no_metric("none of these experiments", metric, known)
-
-
-def _no_metric(who: str, name: str, known: Sequence[str]) -> NotFoundError:
-    instead = did_you_mean(name, known) or _there_are(known, name)
-    return NotFoundError(f"{who} has a metric '{name}'.{instead}")
+    instead = did_you_mean(metric, known) or _there_are(known, metric)
+    raise NotFoundError(f"none of these experiments has a metric '{metric}'.{instead}")
 
 
 def _written(name: str) -> str:

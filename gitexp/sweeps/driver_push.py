@@ -92,11 +92,11 @@ class Pusher:
         if not going:
             return True
         try:
-            repo = Repo.discover(self._root)
+            index = Index(Repo.discover(self._root))
             # without those that were removed meanwhile
             wanted = "tag.id IN (SELECT value FROM json_each(?))"
-            chosen = Index(repo).select(wanted, [json.dumps([*going])])
-            pushed = sync.push(repo, self._remote, chosen, branch=False) if chosen else None
+            chosen = index.select(wanted, [json.dumps([*going])])
+            pushed = sync.push(index, self._remote, chosen, branch=False) if chosen else None
         except Exception as error:  # whatever it is, the trials go on and are recorded here
             if self._problem is None:
                 self._untold = message.one_line(str(error))

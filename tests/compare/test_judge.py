@@ -55,7 +55,9 @@ def run(project: Project, *command: str, code: int | None = 0) -> None:
     assert done.returncode == code, done.stderr
 
 
-def test_settings_of_a_projects_folder_say_what_is_protected(project: Project) -> None:
+def test_settings_of_a_projects_folder_say_what_is_protected(
+    project: Project, tmp_path: Path
+) -> None:
     project.write("sub/.gitexp.toml", 'protect = ["sub/eval.py"]\n')
     project.write("sub/eval.py", "print('score=1')\n")
     project.commit("two folders")
@@ -64,8 +66,11 @@ def test_settings_of_a_projects_folder_say_what_is_protected(project: Project) -
     folder = project.root / "sub"
     project.gitexp("log", "-M", "a=1", cwd=folder)
     judge = ("--judge", "python sub/eval.py", "--trusted", "trusted")
-    done = project.run("gate", "--metric", "score", "--min", "0.9", *judge, cwd=folder)
+    env = {"GIT_TRACE2_EVENT": str(tmp_path / "trace")}
+    done = project.run("gate", "--metric", "score", "--min", "0.9", *judge, cwd=folder, env=env)
     assert done.returncode == 0, done.stderr
+    begun = [line for line in (tmp_path / "trace").read_text().splitlines() if '"start"' in line]
+    assert sum('"--no-replace-objects"' in one and '"cat-file"' in one for one in begun) == 1
 
 
 def test_an_honest_run_gets_what_it_earned(judged: Project) -> None:

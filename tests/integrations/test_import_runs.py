@@ -25,6 +25,7 @@ from gitexp.formats.trackers.found import Run
 from gitexp.integrations.importers import record as recorder
 from gitexp.integrations.mlflow.client import Server
 from gitexp.repo import Repo
+from gitexp.store.index import Index
 from recording import record
 
 PYTHON = sys.executable
@@ -503,7 +504,7 @@ def test_a_run_known_by_the_id_of_an_earlier_release_is_not_imported_again(
     assert isinstance(test, Run)
     assert (learn.former, test.former) == (("events.out.tfevents.1@1700000000.0",), ())
     earlier = replace(learn, id=learn.former[0], former=())
-    assert len(list(recorder.record(repo, [earlier], recorder.Outcome(), 10**6))) == 1
+    assert len(list(recorder.record(Index(repo), [earlier], recorder.Outcome(), 10**6))) == 1
     assert imported(project, "tensorboard", str(tmp_path / "boost")) == ["exp-2"]
     assert gitexp.get("exp-2").metrics == {"RMSE": 0.7}
 

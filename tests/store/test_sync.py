@@ -6,11 +6,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import gitexp
 from conftest import Project
+from gitexp.repo import Repo
+from gitexp.store.index import Index
 from recording import record
 
 Clones = Callable[[str], Project]
@@ -307,6 +310,31 @@ def test_from_python(cloned: Clones, remote: Project) -> None:
     assert gitexp.push(["exp-1"], repo=ada.root).experiments == {"exp-1": "exp-1"}
     assert gitexp.pull(repo=bob.root).experiments == 1
     assert gitexp.experiments(everybody=True, repo=bob.root)["name"].tolist() == ["ada/exp-1"]
+
+
+@pytest.mark.parametrize("what", ["push", "import", "diff"])
+def test_the_index_is_opened_once(
+    cloned: Clones, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    ada = cloned("ada")
+    record(ada, {"lr": 1}, advance=False)
+    gitexp.push(repo=ada.root)
+    record(ada, {"lr": 2}, advance=False)
+    opened: list[Repo] = []
+    begin = Index.__init__
+
+    def counted(self: Index, repo: Repo, progress: Any = None) -> None:
+        opened.append(repo)
+        begin(self, repo, progress)
+
+    monkeypatch.setattr(Index, "__init__", counted)
+    if what == "push":
+        assert gitexp.push(repo=ada.root, tags=True).experiments == {"exp-2": "exp-2"}
+    elif what == "import":
+        assert gitexp.import_runs("git", repo=ada.root).experiments == ()
+    else:
+        assert gitexp.diff(1, 2, repo=ada.root).params
+    assert len(opened) == 1
 
 
 def test_the_gathering_branch_is_what_a_host_can_show(cloned: Clones, remote: Project) -> None:

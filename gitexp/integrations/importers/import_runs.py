@@ -67,7 +67,8 @@ def import_runs(
             f" {', '.join(KINDS)}"
         )
     here = Repo.discover(repo or ".")
-    known, outcome = record.Known(Index(here)), record.Outcome()
+    index = Index(here)
+    known, outcome = record.Known(index), record.Outcome()
     if kind == "git":
         found: Iterable[Found] = git_history.find(
             here, known.commits, paths=each(paths), since=since, remotes=remotes
@@ -76,7 +77,7 @@ def import_runs(
         found = _runs(here, kind, Path(where or "."), known, experiment)
     new = record.new(found, known, outcome)
     limit = settings.load(here.root, here.project).max_file_size
-    made = tuple(record.record(here, new, outcome, limit))
+    made = tuple(record.record(index, new, outcome, limit))
     return Imported(made, outcome.known, tuple(outcome.unread))
 
 

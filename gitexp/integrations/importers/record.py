@@ -83,7 +83,7 @@ def new(found: Iterable[Found], known: Known, outcome: Outcome) -> Iterator[Comm
 
 
 def record(
-    repo: Repo,
+    index: Index,
     items: Iterable[Commit | Run],
     outcome: Outcome,
     limit: int,
@@ -98,9 +98,10 @@ def record(
         GitError: git cannot write. What was yielded is recorded, and another import goes on from
             there.
     """
+    repo = index.repo
     waiting: list[Entry] = []
     with repo.offline() as beside, tempfile.TemporaryDirectory(prefix="gitexp-") as scratch:
-        desk = _Desk(repo, beside, Path(scratch), outcome, limit, Index(repo))
+        desk = _Desk(repo, beside, Path(scratch), outcome, limit, index)
         for done, item in enumerate(items, 1):
             waiting.append(_of_commit(item) if isinstance(item, Commit) else desk.entry(item))
             progress(done, None)

@@ -41,9 +41,7 @@ def push(
     """
     index, known = opened(repo)
     chosen = [reference.given(index, item, known) for item in each(experiments)]
-    return sync.push(
-        index.repo, remote, chosen, tags=tags, branch=branch, dry_run=dry_run, data=data
-    )
+    return sync.push(index, remote, chosen, tags=tags, branch=branch, dry_run=dry_run, data=data)
 
 
 def pull(

@@ -74,7 +74,7 @@ class Pulled:
 
 
 def push(
-    repo: Repo,
+    index: Index,
     remote: str | None = None,
     experiments: Sequence[Experiment] = (),
     *,
@@ -88,20 +88,22 @@ def push(
     """Do what ``sharing.push`` says.
 
     Args:
+        index: of the repository, as it is now.
         verify: let the user's pre-push hook have its say.
         data: send it first, where DVC has a remote: nobody should see an experiment whose data is
             not there.
     """
+    repo = index.repo
     known = settings.load(repo.root, repo.project)
     head = repo.found_at or repo.head()
     there = transport.find(repo, remote, head)
-    new = _lacking(repo, there, experiments)
+    new = _lacking(index, there, experiments)
     named = dvc.of_experiments(repo, [item.commit for item in new]) if data and not dry_run else ()
     missing = _send_data(repo, named)
     prefix, noted = f"{REMOTES}{there.name}/", repo.tip(notes.REF)
     taken = {ref.removeprefix(prefix): tag for ref, tag in repo.refs(prefix).items()}
     going = Outgoing(
-        repo, there, new, _tags(repo, new, taken, experiments, tags, known.push_tags_up_to), taken,
+        repo, there, new, _tags(index, new, taken, experiments, tags, known.push_tags_up_to), taken,
         noted if noted != repo.tip(notes.of_remote(there.name)) else None,
         wanted=clone.slug(known.owner) if known.owner else None,
         moving=head.branch if branch and not experiments else None,
@@ -154,11 +156,10 @@ def pull(
     return Pulled(there.name, len(new), noted, 0 if problem else len(named), problem, files, unread)
 
 
-def _lacking(repo: Repo, remote: Remote, chosen: Sequence[Experiment]) -> list[Carried]:
+def _lacking(index: Index, remote: Remote, chosen: Sequence[Experiment]) -> list[Carried]:
     """Return the experiments, or of the chosen ones those, that a remote lacks, oldest first. Looks
     there first where this clone never did, or where `git fetch` brought others' tags."""
-    index = Index(repo)
-    new = index.unpushed(remote.name)
+    repo, new = index.repo, index.unpushed(remote.name)
     me = repo.committer.rpartition(" <")[2][:-1]
     if not index.knows(remote.name) or any(item.email != me for item in new):
         transport.fetch(repo, remote)
@@ -178,7 +179,7 @@ def _lacking(repo: Repo, remote: Remote, chosen: Sequence[Experiment]) -> list[C
 
 
 def _tags(
-    repo: Repo,
+    index: Index,
     new: Sequence[Carried],
     taken: Mapping[str, str],
     chosen: Sequence[Experiment],
@@ -189,7 +190,7 @@ def _tags(
     here}``; without ``tags`` being said, as long as there are at most ``up_to``."""
     if not tags and (tags is not None or len(taken) + len(new) > up_to):
         return {}
-    every = chosen or (Index(repo).select()[::-1] if tags else ()) or new
+    every = chosen or (index.select()[::-1] if tags else ()) or new
     there = {*taken.values()}
     return {item.tag: item.name for item in every if item.tag not in there}
 
