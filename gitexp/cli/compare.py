@@ -229,7 +229,7 @@ def _shown(key: Key, experiments: Sequence[Experiment], settings: Settings) -> l
     numbers = [value for value in values if isinstance(value, (int, float)) and value == value]
     best = (min if way == "min" else max)(numbers) if way and len(set(numbers)) > 1 else None
     marks = (" ★" if best is not None and value == best else "" for value in values)
-    spelt = texts(key, values, lambda moment: f"{moment:%Y-%m-%d %H:%M}")
+    spelt = texts(key, values, lambda moment: f"{moment.astimezone():%Y-%m-%d %H:%M}")
     return [f"{text}{mark}" for text, mark in zip(spelt, marks)]
 
 

@@ -242,7 +242,7 @@ def _print_plan(found: Iterator[Commit | Run], line: output.Progress) -> int:
     for item in found:
         values = item.last if isinstance(item, Commit) else metrics.last_values(item.points)
         shown = [str(len(item.params)), output.values(values, 4), output.clean(item.title)]
-        rows.append([item.id[:10], f"{item.started:%Y-%m-%d %H:%M}", *shown])
+        rows.append([item.id[:10], f"{item.started.astimezone():%Y-%m-%d %H:%M}", *shown])
     line.clear()
     if rows:
         output.print_table(["source", "started", "params", "metrics", "title"], rows)

@@ -186,7 +186,7 @@ _FIELDS = ("name", "origin", "status", "verdict", "verdict_because", "because")
 @everybody_option
 @option("--check", "Write nothing; exit with 1 where FILE is not up to date.")
 def book_command(file: Path | None, metric: str | None, everybody: bool, check: bool) -> None:
-    """Keep the lab book up to date in FILE, or print it: Markdown, day by day.
+    """Keep the lab book up to date in FILE, or print it: Markdown, day by day, in UTC.
 
     Each experiment has its reason, what changed since the one that it came from, what that did to
     the metric, the verdict on it, and its pictures (images that it logged or wrote), of which
@@ -240,14 +240,14 @@ def _copy_pictures(experiments: Sequence[Experiment], file: Path) -> None:
 
 
 def _days(steps: Sequence[Step], metric: str | None, file: Path | None) -> Iterator[str]:
-    for day, group in groupby(steps, lambda one: one.experiment.started.astimezone().date()):
+    # UTC, so that --check says the same to everybody
+    for day, group in groupby(steps, lambda one: one.experiment.started.date()):
         rows = list(group)
         count = Counter(step.experiment.verdict for step in rows)
         told = [f"{count[what]} {what}" for what in ("kept", "discarded") if count[what]]
         yield f"\n## {day}\n\n{', '.join([f'Experiments: {len(rows)}', *told])}."
         for step in rows:
             item = step.experiment
-            at = f"{item.started.astimezone():%H:%M}"
             title = f": {subject}" if (subject := own_subject(item)) else ""
             yield f"\n### {escaped(item.name + title)}\n"
             facts = {
@@ -260,7 +260,7 @@ def _days(steps: Sequence[Step], metric: str | None, file: Path | None) -> Itera
                 "failure": item.failure,
                 "verdict": output.verdict(item),
                 "notes": "; ".join(item.notes),
-                "run": f"{at} by {item.author}, {item.short}",
+                "run": f"{item.started:%H:%M} UTC by {item.author}, {item.short}",
             }
             pictures = _pictures(item)
             if not file:

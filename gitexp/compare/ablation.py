@@ -147,9 +147,7 @@ class Graft:
         values: dict[str, Any] = {}
         for path in self.params_files:
             values.update(params.flatten(loaded(self.repo, experiment.id, path)))
-        for option, said, _ in arguments.options(words):
-            if option is not None:
-                values[option] = " ".join(said) if said else None
+        values.update(params.flatten(arguments.as_params(words)))
         return values
 
     def _mixed(self, names: set[str]) -> tuple[str, ...]:

@@ -69,7 +69,9 @@ class Attribution:
     def rest(self) -> float:
         """What the parts do not add up to: what was not tried, what more than two do together, and
         noise."""
-        return self.after - self.base - sum(part.change or 0.0 for part in self.parts)
+        terms = [self.after, -self.base, *(-(part.change or 0.0) for part in self.parts)]
+        rest = sum(terms)
+        return rest if abs(rest) > 1e-12 * max(map(abs, terms)) else 0.0  # that is rounding
 
 
 def attribute(

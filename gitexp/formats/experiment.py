@@ -224,7 +224,7 @@ class Experiment:
         """How it shows in a notebook."""
         from gitexp.formats import card
 
-        facts = {"": self.status, "started": f"{self.started:%Y-%m-%d %H:%M}"}
+        facts = {"": self.status, "started": f"{self.started.astimezone():%Y-%m-%d %H:%M}"}
         facts |= {"commit": self.short, "by": self.author, "labels": ", ".join(self.labels)}
         return card.html(self.name, facts, self.params, self.metrics)
 

@@ -8,6 +8,7 @@ import os
 import re
 import stat
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from gitexp.formats.message import readable
 from gitexp.formats.settings import Settings
@@ -22,7 +23,8 @@ Refused = list[tuple[str, str]]  # paths, and why
 
 
 def permitted(repo: Repo, settings: Settings, paths: list[str]) -> tuple[list[str], Refused]:
-    """Sort untracked paths into those that may enter and ``(path, why)`` for those that may not."""
+    """Sort untracked paths into those that may enter and ``(path, why)`` for those that may not;
+    reports of gitexp's own, which show experiments, are neither."""
     by_dvc = dvc_pointers.here(repo) if paths else {}
     taken: list[str] = []
     left_out: Refused = []
@@ -37,7 +39,7 @@ def permitted(repo: Repo, settings: Settings, paths: list[str]) -> tuple[list[st
             left_out.append((path, reason))
         elif _matches(path, settings.include):
             taken.append(path)
-        else:
+        elif not _is_report(repo, path):
             (large if status.st_size > settings.max_file_size else sizes)[path] = status.st_size
     # a large file may enter where LFS turns it into a pointer
     for_lfs = {path for path, name in _filters(repo, list(large)).items() if name == "lfs"}
@@ -101,6 +103,13 @@ def _of_mlflow(path: str) -> bool:
     folder, _, name = path.rpartition("/")
     is_database = re.fullmatch("mlflow[.]db(-journal|-wal|-shm)?", name) is not None
     return is_database or "mlruns" in folder.split("/")
+
+
+def _is_report(repo: Repo, path: str) -> bool:
+    if path.endswith(".html"):
+        with suppress(OSError), open(repo.root / path, "rb") as file:
+            return b'<meta name="generator" content="gitexp ' in file.read(2048)
+    return False
 
 
 def by_filter(repo: Repo, paths: list[str]) -> dict[str, str]:

@@ -84,6 +84,9 @@ def checkout(
         notes = (*notes, *survey.put_away(repo, index), *_fill(repo, repo.root))
     notes = (*_adopted(target, found), *_lost_folder(target, cwd), *notes)
     notes = (*notes, *_bring_data(repo, repo.root, arriving))
+    changed = dvc_status.suspects(repo, dvc_pointers.here(repo)) if data else ()
+    if changed:
+        notes = (*notes, f"changed since the last dvc commit, and left so: {listed(changed)}")
     apart, returns = _bring_submodules(repo, repo.root, recurse, ways_back)
     steps = {
         f"{_way(index, before)} {shlex.quote(back)}": moved and bool(back),

@@ -126,6 +126,14 @@ def test_a_param_that_one_of_them_lacks_is_none(project: Project) -> None:
     assert "depth: none → 2  lr: 0.1 → none" in project.gitexp("tree")
 
 
+def test_the_book_in_a_file_is_the_same_in_every_time_zone(line: Project) -> None:
+    east, west = {"TZ": "Pacific/Kiritimati"}, {"TZ": "Pacific/Pago_Pago"}  # never the same day
+    line.gitexp("book", "BOOK.md", env=east)
+    line.gitexp("book", "BOOK.md", "--check", env=west)
+    times = [line.gitexp("compare", "1", "2", "--same", env=env) for env in (east, west)]
+    assert times[0] != times[1]
+
+
 def test_the_book_shows_pictures_and_copies_each_once(line: Project) -> None:
     pictures = {"images/roc/2.png": b"old", "images/roc/10.png": b"new", "p (1).svg": b"<svg/>"}
     made = record(line, {}, {"rmse": 1.0}, artifacts={**pictures, "model.bin": b"1"})

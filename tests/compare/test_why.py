@@ -237,3 +237,14 @@ def test_a_budget_is_never_overrun_and_what_was_left_is_said(
             "not tried: over the budget"
         ]
         assert found["not tried, together, and noise"] == (37, "")
+
+
+def test_flags_and_lists_are_told_as_values_and_rounding_is_no_noise(project: Project) -> None:
+    first = "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--aug', action='store_true')\n"
+    first += "parser.add_argument('--layers', type=int, nargs='+', default=[1])\nasked = parser.parse_args()"
+    project.commit(train_py=writes("sum(asked.layers) * 0.1 - 3 * asked.aug", first))
+    project.gitexp("run", "--", PYTHON, "train.py")
+    project.gitexp("run", "--", PYTHON, "train.py", "--aug", "--layers", "4", "5")
+    found = changes(project)
+    assert {"aug: False -> True", "layers: [1] -> [4, 5]"} <= found.keys()
+    assert found["together, and noise"][0] == 0

@@ -192,6 +192,16 @@ def test_a_checkout_stops_before_data_that_is_in_no_cache_is_lost(data: Project)
     assert data.git("symbolic-ref", "--short", "HEAD") == "main"
 
 
+def test_changed_data_that_stays_is_named(data: Project) -> None:
+    data.gitexp("log", "-M", "rmse=1")
+    data.gitexp("log", "-M", "rmse=2")
+    assert "data" not in data.run("checkout", "1").stderr
+    data.write("data/raw.csv", "only here\n")
+    said = data.run("checkout", "2").stderr
+    assert "changed since the last dvc commit, and left so: 'data/raw.csv'" in said
+    assert (data.root / "data/raw.csv").read_text() == "only here\n"
+
+
 def test_data_that_is_nowhere_is_named_and_the_code_is_checked_out(data: Project) -> None:
     data.gitexp("log", "-M", "rmse=1")
     data.commit("later", later_py="1\n")

@@ -172,6 +172,15 @@ def test_a_report_of_the_chosen_and_its_errors(project: Project) -> None:
     assert not [*project.root.glob(".*.part")]
 
 
+def test_a_report_is_no_source_and_no_secret(project: Project) -> None:
+    record(project, {"lr": 1}, {"rmse": 1})
+    project.gitexp("report")
+    done = project.run("diff")
+    assert "not compared" not in done.stderr
+    assert "left out" not in project.run("log", "-M", "rmse=2").stderr
+    assert "report.html" not in project.git("ls-tree", "-r", "--name-only", "exp-2")
+
+
 def test_markdown_compares_with_a_base_and_shows_hostile_text_as_text(project: Project) -> None:
     record(project, {"opt": "a|b", "seed": 1}, {"rmse": 2.0})
     record(project, {"opt": "<img src=x>[a](b)", "seed": 1}, {"rmse": 1.5})
