@@ -33,14 +33,26 @@ class Training:
         self._options, self._left = options, left
         self._run: Run | None = None
         self._own: Run | None = None
+        self._trained = False  # in the run, which is not there for an evaluation alone
 
     def begin(self, params: Mapping[str, Any]) -> None:
         """Join the current run, or start one, and log the params.
 
         A run that this or another callback began for an earlier training of this thread, and never
-        ended, is ended.
+        ended, is ended; one in which this one has only evaluated goes on.
         """
-        self._start(self._left).log_params(params)
+        if self._own is None or self._own.ended or self._trained:
+            self._start(self._left)
+        else:
+            self._leave(self._left)
+            self._own.left = ""
+        self._trained = True
+        self.log_params(params)
+
+    @property
+    def run_id(self) -> str:
+        """What the run is called while it goes on."""
+        return self._going_on().id
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log params that are known later."""
@@ -59,13 +71,22 @@ class Training:
             self._own.end()
         self._run = self._own = None
 
+    def trained(self) -> None:
+        """Keep the run for what is evaluated after the training: it ends with the next one, by
+        ``gitexp.start_run`` or ``gitexp.end_run``, or when Python exits."""
+        self._leave("finished")
+
     def fail(self) -> None:
         """Let go of the run, which ends with the error when Python exits, or with the next
         training."""
-        global _unended
-        if _unended and _unended[0] is self._own:
-            _unended = (_unended[0], "failed", _unended[2])
+        self._leave("failed")
         self._run = self._own = None
+
+    def _leave(self, left: str) -> None:
+        global _unended
+        if _unended and self._own and _unended[0] is self._own:
+            _unended = (self._own, left, _unended[2])
+            self._own.left = left
 
     def _going_on(self) -> Run:
         return self._start("finished") if self._run is None or self._run.ended else self._run
@@ -76,7 +97,7 @@ class Training:
             _unended[0].end(_unended[1])
         joined = active.active_run()
         self._run = run = joined or active.start_run(**self._options)
-        self._own = None if joined else run
+        self._own, self._trained = None if joined else run, False
         if not joined:
             _unended = (run, left, current_thread())
         return run
