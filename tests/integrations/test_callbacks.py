@@ -170,18 +170,25 @@ def test_catboost(project: Project) -> None:
     assert falls(made, "learn-RMSE")
 
 
-def test_catboost_logged_afterwards(project: Project) -> None:
+@pytest.mark.parametrize(("period", "evaluated"), [(1, [0, 1, 2, 3]), (2, [0, 2, 3])])
+def test_catboost_logged_afterwards(project: Project, period: int, evaluated: list[int]) -> None:
     catboost = pytest.importorskip("catboost")
     from gitexp.integrations import catboost as ours
 
     x, y = data()
     model = catboost.CatBoostRegressor(
-        iterations=4, depth=2, verbose=False, allow_writing_files=False
-    ).fit(x, y, eval_set=(x, y))
+        iterations=4, depth=2, verbose=False, metric_period=period
+    )  # as its own files have it, too
+    model.fit(x, y, eval_set=(x, y), callbacks=[ours.GitexpCallback(model)])
     with gitexp.start_run() as run:
         ours.log(model, run)
-    made = gitexp.get("@")
-    assert steps(made, "validation-RMSE") == [0, 1, 2, 3]
+    told = gitexp.get(1).history().query("name == 'validation-RMSE'")[["step", "value"]]
+    assert told.step.to_list() == evaluated
+    assert told.value.to_list() == model.get_evals_result()["validation"]["RMSE"]
+    files = gitexp.import_runs("catboost", project.root / "catboost_info")
+    assert (steps(files.experiments[0], "test/RMSE"), files.unread) == (evaluated, ())
+    made = gitexp.get(2)
+    assert steps(made, "validation-RMSE") == evaluated
     assert made.metrics["validation-RMSE"] == pytest.approx(
         model.get_evals_result()["validation"]["RMSE"][-1]
     )
