@@ -348,6 +348,36 @@ def test_optuna_records_each_trial_beside_the_branch(project: Project) -> None:
     assert project.git("rev-parse", "HEAD") == before
 
 
+def test_optuna_tells_steps_times_and_all_values(project: Project) -> None:
+    optuna = pytest.importorskip("optuna")
+    from gitexp.integrations.optuna import GitexpCallback
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+    def pruned(trial: Any) -> float:
+        trial.suggest_float("x", -1, 1)
+        for step in (10, 20):
+            trial.report(1 / step, step)
+        raise optuna.TrialPruned
+
+    study = optuna.create_study()
+    study.optimize(pruned, n_trials=1, callbacks=[GitexpCallback("loss", labels="mine")])
+    made = gitexp.get(1)
+    assert (steps(made, "loss.intermediate"), made.labels) == ([10, 20], ("mine", "pruned"))
+    late = study.trials[0].datetime_start.astimezone() - made.started
+    assert (late.total_seconds() < 0.001, made.duration is not None) == (True, True)
+    for names, given in ((["acc", "size"], ()), (None, ()), (None, "loss")):
+        several = optuna.create_study(directions=["maximize", "minimize"])
+        if names:
+            several.set_metric_names(names)
+        several.optimize(lambda trial: (1.0, 2.0), n_trials=1, callbacks=[GitexpCallback(given)])
+    assert [dict(gitexp.get(number).metrics) for number in (2, 3, 4)] == [
+        {"acc": 1, "size": 2},
+        {"value_0": 1, "value_1": 2},
+        {"loss_0": 1, "loss_1": 2},
+    ]
+
+
 def test_a_training_after_one_that_raised_joins_nothing(project: Project) -> None:
     """Of another library, too; and what the user himself has begun goes on."""
     xgboost = pytest.importorskip("xgboost")
