@@ -299,13 +299,20 @@ def check_mapping(values: object) -> None:
 
 
 def from_mapping(values: Mapping[str, Any], timestamp: int) -> list[MetricPoint]:
-    """Return the points of ``{"rmse": 18.2, "loss": [0.9, 0.5]}``; steps of a list are from 0."""
+    """Return the points of ``{"rmse": 18.2, "loss": [0.9, 0.5], "acc": {10: 0.5}}``; steps of a
+    list are from 0."""
     check_mapping(values)
     return [
         MetricPoint(check_name(name), number(name, item), timestamp, at)
         for name, value in values.items()
-        for at, item in enumerate(value if isinstance(value, (list, tuple)) else [value])
+        for at, item in _series(value)
     ]
+
+
+def _series(value: Any) -> Iterable[tuple[int, Any]]:
+    if isinstance(value, Mapping) and all(type(step) is int for step in value):
+        return value.items()
+    return enumerate(value if isinstance(value, (list, tuple)) else [value])
 
 
 def parse_cell(text: str) -> float:

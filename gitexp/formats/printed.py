@@ -12,7 +12,7 @@ import itertools
 import json
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -42,6 +42,7 @@ _KINDS = (
     "global_step", "step", "iter", "epoch", "round", "generation", "episode", "trial", "line",
     "above",
 )  # fmt: skip
+_FRAME = re.compile(r"\s*(\d+)/(\d+) (?:[━─]|\[[=>.]|- \d+s )")  # of Keras' progress bar
 _BARS = ("|", "│", "┃")  # between the cells of a table
 _STEP = re.compile(
     r"(?i)(?<![a-z])(global[_ ]?step|step|iter|epoch|round|generation|episode|trial)(?:ation)?"
@@ -90,19 +91,26 @@ def read_output(text: str, patterns: Sequence[str] = ()) -> list[MetricPoint]:
         patterns: regular expressions to look for instead; a group is a metric of its name, and one
             called ``step`` the step.
     """
-    found: list[tuple[str, _Point]] = []
-    forms = [re.compile(pattern) for pattern in patterns]
-    reader = _Reader()
-    for line in (*re.sub(_ESCAPE, "", text).split("\n"), ""):  # which ends a table
-        drawn = re.split(r"[\r\x08]+", line) if "\r" in line or "\x08" in line else [line]
-        shown = next((part for part in reversed(drawn) if part.strip()), "")
-        found += _of_forms(forms, shown) if forms else reader.read(_plain(shown))
-    series: dict[str, list[_Point]] = {}
-    found = [*_parted(found)]
+    forms, reader = [re.compile(pattern) for pattern in patterns], _Reader()
+    lines = (*_shown(re.sub(_ESCAPE, "", text)), "")  # which ends a table
+    read = (_of_forms(forms, line) if forms else reader.read(_plain(line)) for line in lines)
+    found = [*_parted([*itertools.chain.from_iterable(read)])]
+    series = defaultdict(list)
     for name, point in found:
-        series.setdefault(name, []).append(point)
+        series[name].append(point)
     steps = {name: iter(_steps(points)) for name, points in series.items()}
     return [MetricPoint(name, point.value, 0, next(steps[name])) for name, point in found]
+
+
+def _shown(text: str) -> list[str]:
+    """Return the lines as they ended, without frames of a bar that has a later one further down."""
+    drawn = (line.split("\r") for line in text.replace("\x08", "\r").split("\n"))
+    lines = [next((part for part in reversed(parts) if part.strip()), "") for parts in drawn]
+    frames = [(at, found) for at, line in enumerate(lines) if (found := _FRAME.match(line))]
+    for (at, one), (_, other) in itertools.pairwise(frames):
+        if int(one[1]) < int(one[2]) == int(other[2]) and int(one[1]) <= int(other[1]):
+            lines[at] = ""
+    return lines
 
 
 def _plain(line: str) -> str:
@@ -128,9 +136,9 @@ def _whole(text: str | None) -> dict[str, int]:
 def _parted(found: Sequence[tuple[str, _Point]]) -> Iterator[tuple[str, _Point]]:
     """Yield the points, those of held-out data by a name of its own where training has the same
     name, and without what boosting says again of its best round."""
-    parts: dict[str, set[str]] = {}
+    parts = defaultdict(set)
     for name, point in found:
-        parts.setdefault(name, set()).add(point.part)
+        parts[name].add(point.part)
     seen = set()
     for name, point in found:
         if len(parts[name]) > 1 and point.part.lower() not in name.lower():
@@ -148,7 +156,8 @@ def _steps(points: Sequence[_Point]) -> list[int]:
         steps: list[int] = []
         for point in points:
             steps.append(point.steps.get(kind, steps[-1] + 1 if steps else 0))
-        if all(one < other for one, other in itertools.pairwise(steps)):
+        told = steps[:-1] if kind == "line" else steps  # LightGBM says its best round at the end
+        if all(one < other for one, other in itertools.pairwise(told)):
             return steps
     return [*range(len(points))]
 
@@ -161,6 +170,7 @@ class _Reader:
         self.rows: dict[str, str] = {}
         self.above: dict[str, int] = {}
         self.part = ""
+        self.full = False  # whether the bar of the epoch above is, and the next one an evaluation's
 
     def read(self, line: str) -> Iterator[tuple[str, _Point]]:
         cells = _cells(line) if line.lstrip()[:1] in _BARS else []
@@ -182,19 +192,22 @@ class _Reader:
             return
         own = _steps_of(line)
         if "epoch" in own:
-            self.above = {"above": own["epoch"]}
+            self.above, self.full = {"above": own["epoch"]}, False
         if not line.lstrip().startswith("* "):  # what is summed up there is of the lines above
             match = _HELD_OUT.match(line)
             self.part = match[1] if match else ""
-        steps = {**self.above, **own}
+        frame = _FRAME.match(line)
+        told = (own, "eval") if frame and self.full else ({**self.above, **own}, self.part)
         for name, value in _of_line(line, lower, bool(own)):
-            yield name, _Point(value, steps, self.part)
+            yield name, _Point(value, *told)
+        if frame and frame[1] == frame[2]:
+            self.full = bool(self.above)
 
     def _of_rows(self) -> Iterator[tuple[str, _Point]]:
         """Yield what a table with a name in each row says."""
         rows, self.rows = self.rows, {}
         texts = {name.lower(): text for name, text in rows.items()}
-        known = map(_whole, (texts[name] for name in _STEPS_OF_ROWS if name in texts))
+        known = (_whole(texts.get(name, "")) for name in _STEPS_OF_ROWS)
         steps = next(filter(None, known), {**self.above})
         for name, value in _numbers(rows, _STEPS_OF_ROWS):
             yield name, _Point(value, steps)
@@ -231,8 +244,7 @@ def _of_line(line: str, lower: str, has_step: bool) -> Iterable[tuple[str, float
 
 
 def _cells(line: str) -> list[str]:
-    if "%|" in line:  # a progress bar, maybe behind a table's row
-        line = line.partition("%|")[0]
+    line = line.partition("%|")[0]  # without a progress bar, maybe behind a table's row
     if line.lstrip()[:1] in _BARS:
         return [cell.strip() for cell in re.split("[|│┃]", line.strip())[1:-1]]
     return re.split(r"\s{2,}|\t", line.strip())

@@ -7,6 +7,7 @@ by global step. Only the world's process zero logs.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
 from transformers import TrainerCallback
@@ -41,7 +42,12 @@ class GitexpCallback(TrainerCallback):
             self._training.log(logs or {}, step=state.global_step)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._training.end()
+        self._training.trained()
+
+    def on_predict(
+        self, args: Any, state: Any, control: Any, metrics: Mapping[str, Any], **kwargs: Any
+    ) -> None:
+        self.on_log(args, state, control, metrics)
 
 
 def _changed(args: Any) -> dict[str, Any]:
@@ -51,11 +57,19 @@ def _changed(args: Any) -> dict[str, Any]:
         "learning_rate", "num_train_epochs", "per_device_train_batch_size", "seed", "weight_decay",
         "max_steps",
     )  # fmt: skip
-    given = args.to_sanitized_dict()
-    defaults = {name: field.default for name, field in type(args).__dataclass_fields__.items()}
-    paths = ("output_dir", "logging_dir", "run_name", "report_to")
+    never = ("output_dir", "logging_dir", "run_name", "report_to", "disable_tqdm")
+    plain = args.to_dict()
     return {
-        name: value
-        for name, value in given.items()
-        if name in always or (name not in paths and value != defaults.get(name))
+        field.name: plain[field.name]
+        for field in fields(args)
+        if field.name in always
+        or (field.name not in never and _is_set(getattr(args, field.name), field))
     }
+
+
+def _is_set(value: Any, field: Any) -> bool:
+    """Whether an argument is another than its default, which may be filled in as an empty one."""
+    default = None if field.default is MISSING else field.default
+    make: Any = type(value)
+    filled_in = is_dataclass(value) and value == make()
+    return value != default and bool(value or default) and not filled_in

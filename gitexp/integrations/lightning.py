@@ -34,7 +34,12 @@ class GitexpLogger(Logger):
 
     @property
     def version(self) -> str:
-        return ""
+        """Name the run, so that each has a folder of its own for checkpoints."""
+        return self._run_id() or ""
+
+    @rank_zero_only
+    def _run_id(self) -> str:
+        return self._training.run_id
 
     @rank_zero_only
     def log_hyperparams(
@@ -51,6 +56,6 @@ class GitexpLogger(Logger):
     @rank_zero_only
     def finalize(self, status: str) -> None:
         if status == "success":
-            self._training.end()
+            self._training.trained()
         else:
             self._training.fail()

@@ -19,19 +19,29 @@ class GitexpCallback:
     """Records a trial when it is over.
 
     Args:
-        metric: what the study's value is called; several where it has several.
+        metric: what the study's value is called; several where it has several. By default as the
+            study's ``metric_names`` are, else ``value``.
         options: more for ``gitexp.log``: labels, inputs and the like.
     """
 
-    def __init__(self, metric: str | tuple[str, ...] = "value", **options: Any) -> None:
-        self._names = each(metric)
+    def __init__(self, metric: str | tuple[str, ...] = (), **options: Any) -> None:
+        self._names = [*each(metric)]
         self._options = options
 
     def __call__(self, study: Any, trial: Any) -> None:
         """Record one trial; Optuna calls it."""
-        found = dict(zip(self._names, trial.values or ()))
+        names = self._names or study.metric_names or ["value"]
+        if len(names) < len(study.directions):
+            names = [f"{names[0]}_{number}" for number in range(len(study.directions))]
+        found = dict(zip(names, trial.values or ()))
         if between := trial.intermediate_values:
-            found[f"{self._names[0]}.intermediate"] = [between[step] for step in sorted(between)]
-        status = _STATUS.get(trial.state.name, "finished")
-        options: Any = {"advance": False, "group": study.study_name, "status": status}
-        log(params=trial.params, metrics=found, **options | self._options)
+            found[f"{names[0]}.intermediate"] = dict(sorted(between.items()))
+        state = trial.state.name
+        labels = [*each(self._options.get("labels", ())), *(["pruned"] * (state == "PRUNED"))]
+        log(
+            params=trial.params,
+            metrics=found,
+            status=_STATUS.get(state, "finished"),
+            started=trial.datetime_start,
+            **{"advance": False, "group": study.study_name, **self._options, "labels": labels},
+        )

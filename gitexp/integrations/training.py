@@ -40,6 +40,7 @@ class Training:
         self._options, self._left = options, left
         self._run: Run | None = None
         self._own: Run | None = None
+        self._trained = False  # in the run, which is not there for an evaluation alone
         # of its own run: how it ends where the library is silent, who trains, and from where
         self._ends, self._thread, self._calls = left, current_thread(), _calls()
 
@@ -47,10 +48,21 @@ class Training:
         """Join the current run, or start one, and log the params.
 
         A run that this or another callback began for an earlier training of this thread, and never
-        ended, is ended. A training that a callback of such a training begins is not logged: its
-        params and losses are not those of the run, which goes on.
+        ended, is ended; one in which this one has only evaluated goes on. A training that a
+        callback of such a training begins is not logged: its params and losses are not those of the
+        run, which goes on.
         """
-        self._start(self._left).log_params(params)
+        if self._run is None or self._run is not self._own or self._run.ended or self._trained:
+            self._start(self._left)
+        else:
+            self._ends, self._own.left = self._left, ""
+        self._trained = True
+        self.log_params(params)
+
+    @property
+    def run_id(self) -> str:
+        """What the run is called while it goes on."""
+        return self._going_on().id
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log params that are known later."""
@@ -70,10 +82,21 @@ class Training:
             self._own = None
         self._run = self._run and self._own  # that of the outer training, if it has this callback
 
+    def trained(self) -> None:
+        """Keep the run for what is evaluated after the training: it ends with the next one, by
+        ``gitexp.start_run`` or ``gitexp.end_run``, or when Python exits."""
+        self._leave("finished")
+
     def fail(self) -> None:
         """Let go of the run, which ends with the error when Python exits, or with the next
         training."""
-        self._ends, self._run = "failed", None
+        self._leave("failed")
+        self._run = None
+
+    def _leave(self, left: str) -> None:
+        if self._own and self._run is self._own:
+            self._ends = self._own.left = left
+        self._run = self._run and self._own  # that of the outer training, if it has this callback
 
     def _going_on(self) -> Run:
         return self._start("finished") if self._run is None or self._run.ended else self._run
@@ -92,7 +115,7 @@ class Training:
             last._own.end(last._ends)
         joined = active.active_run()
         self._run = run = joined or active.start_run(**self._options)
-        self._own = None if joined else run
+        self._own, self._trained = None if joined else run, False
         if not joined:
             _unended, self._ends, self._thread, self._calls = self, left, thread, calls
         return run

@@ -79,7 +79,9 @@ def start_run(
     """
     global _active
     if _active is not None and not _active.ended and _active.owned:
-        raise UsageError("a run is active in this process; end it first with gitexp.end_run()")
+        if not _active.left:
+            raise UsageError("a run is active in this process; end it first with gitexp.end_run()")
+        _active.end(_active.left)
     if not all_ranks and is_other_rank():
         run = Run(None, None, {})
     else:

@@ -53,6 +53,7 @@ class LiveRun:
         self.silent = folder is None
         self.owned = owned is not None
         self.ended = False
+        self.left = ""  # how the next run ends it, which only waits for an evaluation
         self._repo = repo
         self._facts = facts
         self._began = monotonic()

@@ -154,11 +154,13 @@ def record_work_tree(
     known: settings.Settings,
     status: str = "finished",
     talk: dvc_status.Talk | None = None,
+    began: datetime | None = None,
 ) -> tuple[record.Recorded, snapshot.Snapshot]:
     """Record the work tree as it is now with what was measured; where this raises, a UsageError or
     a GitError, nothing was recorded."""
     check_status(status)
-    started = datetime.now().astimezone()
+    now = datetime.now().astimezone()
+    started = began.astimezone() if began else now
     said, told = details.checked(repo, known, talk)
     stays = details.advance is None and not known.advance
     draft = partial(
@@ -168,6 +170,7 @@ def record_work_tree(
         metrics=entry.metrics,
         last=entry.last,
         started=started,
+        duration=max((now - started).total_seconds(), 0) if began else None,
         status=status,
         requirements=environment.requirements(),
         artifacts={**entry.artifacts, **(dvc.keep(repo, entry.large) if entry.large else {})},
@@ -214,13 +217,15 @@ def log(
     advance: bool | None = None,
     inputs: Iterable[Folder] = (),
     sign: bool | None = None,
+    started: datetime | None = None,
     repo: Folder | None = None,
 ) -> Experiment:
     """Record the work tree as it is now, with what was measured, as one experiment.
 
     Args:
         params: a mapping, nested as you like; a dataclass or argparse's namespace is one.
-        metrics: ``{"rmse": 18.2}``; a list is a series with steps from 0.
+        metrics: ``{"rmse": 18.2}``; a list is a series with steps from 0, ``{10: 0.9, 20: 0.5}``
+            one with its own.
         message: the subject of the commit; by default the metrics and params.
         note: text below it, the body of the commit message.
         labels: words to find it by.
@@ -231,6 +236,7 @@ def log(
         advance: whether the branch may move onto it; None leaves it to the settings.
         inputs: data files that the result depends on; their hashes are recorded.
         sign: have git sign the tag; None leaves it to the settings.
+        started: when it began; it took until now. By default it has no duration.
         repo: a folder in the repository, by default the current one.
 
     Raises:
@@ -247,7 +253,9 @@ def log(
         limit=known.max_file_size,
     )
     said = (name, message, note, None, each(labels), group, advance, each(inputs), sign)
-    recorded, _ = record_work_tree(here, entry, Details(*said), known=known, status=status)
+    recorded, _ = record_work_tree(
+        here, entry, Details(*said), known=known, status=status, began=started
+    )
     for text in recorded.warnings:
         warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=2)
     return recorded.experiment

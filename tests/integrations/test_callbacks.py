@@ -39,6 +39,7 @@ def shown(project: Project, library: str) -> gitexp.Experiment:
     """Run what the page shows for a library, as it is written there, and return the experiment that
     it made."""
     runpy.run_path(str(project.write("train.py", SHOWN[library])), run_name="__main__")
+    gitexp.end_run()  # as Python does when it exits
     return gitexp.get("@")
 
 
@@ -170,18 +171,25 @@ def test_catboost(project: Project) -> None:
     assert falls(made, "learn-RMSE")
 
 
-def test_catboost_logged_afterwards(project: Project) -> None:
+@pytest.mark.parametrize(("period", "evaluated"), [(1, [0, 1, 2, 3]), (2, [0, 2, 3])])
+def test_catboost_logged_afterwards(project: Project, period: int, evaluated: list[int]) -> None:
     catboost = pytest.importorskip("catboost")
     from gitexp.integrations import catboost as ours
 
     x, y = data()
     model = catboost.CatBoostRegressor(
-        iterations=4, depth=2, verbose=False, allow_writing_files=False
-    ).fit(x, y, eval_set=(x, y))
+        iterations=4, depth=2, verbose=False, metric_period=period
+    )  # as its own files have it, too
+    model.fit(x, y, eval_set=(x, y), callbacks=[ours.GitexpCallback(model)])
     with gitexp.start_run() as run:
         ours.log(model, run)
-    made = gitexp.get("@")
-    assert steps(made, "validation-RMSE") == [0, 1, 2, 3]
+    told = gitexp.get(1).history().query("name == 'validation-RMSE'")[["step", "value"]]
+    assert told.step.to_list() == evaluated
+    assert told.value.to_list() == model.get_evals_result()["validation"]["RMSE"]
+    files = gitexp.import_runs("catboost", project.root / "catboost_info")
+    assert (steps(files.experiments[0], "test/RMSE"), files.unread) == (evaluated, ())
+    made = gitexp.get(2)
+    assert steps(made, "validation-RMSE") == evaluated
     assert made.metrics["validation-RMSE"] == pytest.approx(
         model.get_evals_result()["validation"]["RMSE"][-1]
     )
@@ -208,6 +216,97 @@ def test_lightning(project: Project) -> None:
     assert made.params["lr"] == 0.01
     assert len(steps(made, "loss")) == 3
     assert falls(made, "loss")
+
+
+def test_lightning_evaluates_in_the_run_of_its_training(project: Project) -> None:
+    """One logger is one experiment, as with Lightning's own, and has a folder for checkpoints."""
+    torch = pytest.importorskip("torch")
+    lightning = pytest.importorskip("lightning")
+    from gitexp.integrations.lightning import GitexpLogger
+
+    base: Any = lightning.LightningModule
+
+    class Line(base):
+        def __init__(self, lr: float) -> None:
+            super().__init__()
+            self.save_hyperparameters()
+            self.layer = torch.nn.Linear(3, 1)
+
+        def training_step(self, batch: Any, _: int) -> Any:
+            return self.layer(batch[0]).pow(2).mean()
+
+        def validation_step(self, batch: Any, _: int) -> None:
+            self.log("val_loss", self.training_step(batch, 0))
+
+        def test_step(self, batch: Any, number: int) -> None:
+            self.log("test_loss", self.training_step(batch, 0))
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.SGD(self.parameters(), lr=self.hparams.lr)
+
+    x = torch.utils.data.TensorDataset(torch.ones(8, 3))
+    loader = torch.utils.data.DataLoader(x, batch_size=4)
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+    kept = []
+    for lr in (0.1, 0.2):
+        trainer = lightning.Trainer(max_epochs=1, logger=GitexpLogger(), **quiet)
+        model = Line(lr)
+        trainer.validate(model, loader, verbose=False)
+        trainer.fit(model, loader, loader)
+        trainer.test(model, loader, verbose=False)
+        kept.append(Path(trainer.checkpoint_callback.best_model_path))
+    assert kept[0].parent != kept[1].parent
+    assert all(path.exists() for path in kept)
+    with gitexp.start_run() as run:
+        run.log_metric("mine", 1)
+    first, second = gitexp.get(1), gitexp.get(2)
+    assert (first.params, second.params) == ({"lr": 0.1}, {"lr": 0.2})
+    assert steps(first, "val_loss") == [0, 1]
+    assert steps(first, "test_loss") == steps(second, "test_loss") == [2]
+    assert (first.status, second.status, *gitexp.get(3).metrics) == ("finished", "finished", "mine")
+
+
+def test_huggingface_evaluates_in_the_run_of_its_training(project: Project) -> None:
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("accelerate")
+    from gitexp.integrations.huggingface import GitexpCallback
+
+    config = transformers.BertConfig(
+        vocab_size=30, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=16,
+    )  # fmt: skip
+    words = torch.randint(2, 30, (8, 8))
+    examples = [{"input_ids": one, "labels": (one == 7).any().long()} for one in words]
+    trainer = transformers.Trainer(
+        transformers.BertForSequenceClassification(config),
+        transformers.TrainingArguments(
+            "out",
+            max_steps=2,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            lr_scheduler_type="cosine_with_restarts",
+            lr_scheduler_kwargs={"num_cycles": 2},
+        ),
+        train_dataset=examples,
+        eval_dataset=examples,
+        callbacks=[GitexpCallback()],
+    )
+    trainer.evaluate()
+    trainer.train()
+    last = trainer.evaluate()["eval_loss"]
+    tested = trainer.predict(examples).metrics["test_loss"]
+    gitexp.end_run()
+    made = gitexp.get(project.tags()[-1])
+    assert project.tags() == ["exp-1"]
+    assert made.params == {
+        "model.type": "bert", "learning_rate": 5e-5, "num_train_epochs": 3.0, "max_steps": 2,
+        "per_device_train_batch_size": 8, "seed": 42, "weight_decay": 0.0, "save_strategy": "no",
+        "lr_scheduler_type": "cosine_with_restarts", "lr_scheduler_kwargs.num_cycles": 2,
+    }  # fmt: skip
+    assert steps(made, "eval_loss") == [0, 2]
+    assert (made.metrics["eval_loss"], made.metrics["test_loss"]) == (last, tested)
 
 
 def test_huggingface(project: Project) -> None:
@@ -248,6 +347,36 @@ def test_optuna_records_each_trial_beside_the_branch(project: Project) -> None:
     assert {*frame.group} == {"plane"}
     assert gitexp.get("best:loss").params["x"] == study.best_params["x"]
     assert project.git("rev-parse", "HEAD") == before
+
+
+def test_optuna_tells_steps_times_and_all_values(project: Project) -> None:
+    optuna = pytest.importorskip("optuna")
+    from gitexp.integrations.optuna import GitexpCallback
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+    def pruned(trial: Any) -> float:
+        trial.suggest_float("x", -1, 1)
+        for step in (10, 20):
+            trial.report(1 / step, step)
+        raise optuna.TrialPruned
+
+    study = optuna.create_study()
+    study.optimize(pruned, n_trials=1, callbacks=[GitexpCallback("loss", labels="mine")])
+    made = gitexp.get(1)
+    assert (steps(made, "loss.intermediate"), made.labels) == ([10, 20], ("mine", "pruned"))
+    late = study.trials[0].datetime_start.astimezone() - made.started
+    assert (late.total_seconds() < 0.001, made.duration is not None) == (True, True)
+    for names, given in ((["acc", "size"], ()), (None, ()), (None, "loss")):
+        several = optuna.create_study(directions=["maximize", "minimize"])
+        if names:
+            several.set_metric_names(names)
+        several.optimize(lambda trial: (1.0, 2.0), n_trials=1, callbacks=[GitexpCallback(given)])
+    assert [dict(gitexp.get(number).metrics) for number in (2, 3, 4)] == [
+        {"acc": 1, "size": 2},
+        {"value_0": 1, "value_1": 2},
+        {"loss_0": 1, "loss_1": 2},
+    ]
 
 
 def test_a_training_after_one_that_raised_joins_nothing(project: Project) -> None:

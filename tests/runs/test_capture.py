@@ -91,6 +91,18 @@ _PRINTED = [  # as well-known scripts print them
         "Epoch 2/2\n\x1b[1m1/4\x1b[0m - loss: 9\x08\x08\x1b[1m4/4\x1b[0m - loss: 0.4 - val_acc: 0.9"),
         {"loss": [(1, 0.5), (2, 0.4)], "val_acc": [(1, 0.8), (2, 0.9)]},
     ),
+    (  # another line between two frames of a bar, and an evaluation after the training
+        ("Epoch 1/2\n\r1/4 ━── 0s - loss: 9.0\nEpoch 1: saving model to m.keras\n\x08\r4/4 ━━━ 1s - loss: 0.5 - acc: 0.8\n"
+        "Epoch 2/2\n\r4/4 ━━━ 1s - loss: 0.4 - acc: 0.9\n\r1/7 ━── 0s - loss: 5\r7/7 ━━━ 0s - loss: 0.6 - acc: 0.7\n"),
+        {"loss": [(1, 0.5), (2, 0.4)], "acc": [(1, 0.8), (2, 0.9)], "eval loss": [(0, 0.6)], "eval acc": [(0, 0.7)]},
+    ),
+    ("Epoch 1/2\n5/5 - 0s - loss: 0.5\n7/7 - 0s - loss: 0.6\n", {"loss": [(1, 0.5)], "eval loss": [(0, 0.6)]}),
+    ("Epoch 1/2\n\r1/4 ━── 0s - loss: 9.0\n\x08\r2/4 ━━─ 0s - loss: 8.0\nKilled\n", {"loss": [(1, 8)]}),
+    ("7/7 ━━━ 0s - loss: 0.6\n", {"loss": [(0, 0.6)]}),
+    (
+        "[5]\tvalid_0's l2: 4\n[10]\tvalid_0's l2: 3\nEarly stopping, best iteration is:\n[7]\tvalid_0's l2: 2.5\n",
+        {"valid_0's l2": [(5, 4), (10, 3), (7, 2.5)]},
+    ),
     (
         "{'loss': 2.1, 'grad_norm': 1.2, 'epoch': 0.5}\n{'eval_loss': 1.5, 'eval_runtime': 1.2, 'epoch': 1}",
         {"loss": [(0, 2.1)], "grad_norm": [(0, 1.2)], "eval_loss": [(1, 1.5)]},

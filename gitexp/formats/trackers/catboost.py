@@ -24,14 +24,15 @@ def read(path: Path) -> Iterator[Run]:
     started = path.stat().st_mtime - passed
     id = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     count = meta.get("iteration_count", 0)
-    lacking = f"{len(rows)} of {count} iterations: stopped early, or killed"
+    done = rows[-1]["iteration"] + 1  # not all are evaluated
+    lacking = f"{done} of {count} iterations: stopped early, or killed"
     yield Run(
         id,
         meta.get("name") or path.parent.name,
         moment(started),
         points(_values(rows, meta, started)),
         duration=passed,
-        partly=cut(path, lacking if len(rows) < count else None),
+        partly=cut(path, lacking if done < count else None),
     )
 
 

@@ -17,7 +17,7 @@ from mlflow.utils.autologging_utils import autologging_integration, get_autologg
 from mlflow.utils.autologging_utils.safety import _AutologgingSessionManager, safe_patch
 
 from gitexp.formats import mlflow_words as convert
-from gitexp.integrations.training import curves
+from gitexp.integrations.catboost import history
 
 NAME = "catboost"
 
@@ -49,18 +49,16 @@ def _fit(original: Callable[..., Any], model: Any, *args: Any, **kwargs: Any) ->
     run: Any = mlflow.active_run()  # MLflow began one where there was none
     mlflow.log_params({**model.get_params(), **given})
     trained = original(model, *args, **kwargs)
-    _log_curves(model, run.info.run_id)
+    _log_curves(model, run.info.run_id, kwargs.get("metric_period"))
     if get_autologging_config(NAME, "log_models", True):
         mlflow.catboost.log_model(model, name="model")
     return trained
 
 
-def _log_curves(model: Any, run_id: str) -> None:
+def _log_curves(model: Any, run_id: str, period: int | None) -> None:
     now = int(time.time() * 1000)
     points = [
-        Metric(convert.key(name), value, now, step)
-        for name, values in curves(model.get_evals_result()).items()
-        for step, value in enumerate(values)
+        Metric(convert.key(name), value, now, step) for name, step, value in history(model, period)
     ]
     best = model.get_best_iteration()
     if best is not None:
