@@ -158,6 +158,7 @@ def test_a_shallow_checkout_of_ci_is_told_what_to_fetch(
     assert "all is well" in clone.gitexp("doctor")
     assert "git fetch --unshallow --tags" in clone.run("list").stderr
     gate = ["gate", "--metric", "rmse", "--max", "1.5"]
+    assert clone.error("report", "--md", code=3).count("--unshallow") == 1
     for words in (gate, ["report", "--md"]):
         assert "git fetch --unshallow --tags" in clone.error(*words, code=3)
     assert "passed: exp-2" in clone.gitexp(*gate, "--fetch")
