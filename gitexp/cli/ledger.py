@@ -207,8 +207,7 @@ def book_command(file: Path | None, metric: str | None, everybody: bool, check: 
     else:
         if not check:
             _copy_pictures([step.experiment for step in steps], file)
-        call = f"gitexp book {file}" + (f" --metric {metric}" if metric else "")
-        keep_block(file, "book", text, check, call + (" --all" if everybody else ""))
+        keep_block(file, "book", text, check)
 
 
 def _pictures(item: Experiment) -> list[str]:
