@@ -58,6 +58,23 @@ def test_a_pull_brings_a_partial_clone_what_reading_needs(partial: Project) -> N
     assert "nothing new" in partial.gitexp("pull")
 
 
+def test_what_a_partial_clone_lacks_is_no_verdict_and_is_brought(
+    project: Project, partial: Project
+) -> None:
+    project.commit("new", other_py="print('loss=1')\n")
+    project.gitexp("run", "--no-advance", "--", sys.executable, "other.py")
+    project.gitexp("push")
+    partial.gitexp("pull")
+    address = partial.git("remote", "get-url", "origin")
+    partial.git("remote", "set-url", "origin", f"{address}-gone")
+    done = partial.run("reproduce", "origin/exp-3", "--yes")
+    assert (done.returncode, "gitexp pull --all-files" in done.stderr) == (125, True)
+    assert "gitexp pull --all-files" in partial.gitexp("verify", "origin/exp-3", code=1)
+    partial.git("remote", "set-url", "origin", address)
+    partial.gitexp("pull", "--all-files")
+    partial.gitexp("verify", "origin/exp-3")
+
+
 def test_a_pull_brings_a_partial_clone_the_results_of_projects_in_folders(
     project: Project, partial: Project
 ) -> None:
@@ -141,6 +158,7 @@ def test_a_shallow_checkout_of_ci_is_told_what_to_fetch(
     assert "all is well" in clone.gitexp("doctor")
     assert "git fetch --unshallow --tags" in clone.run("list").stderr
     gate = ["gate", "--metric", "rmse", "--max", "1.5"]
+    assert clone.error("report", "--md", code=3).count("--unshallow") == 1
     for words in (gate, ["report", "--md"]):
         assert "git fetch --unshallow --tags" in clone.error(*words, code=3)
     assert "passed: exp-2" in clone.gitexp(*gate, "--fetch")

@@ -181,7 +181,7 @@ def main(args: Sequence[str] | None = None) -> None:
         else:
             code = _said(error.format_message() + _help_of(error), error.exit_code)
     except NotFoundError as error:
-        code = _said(str(error) + _what_ci_lacks(), error.exit_code)
+        code = _said(_with_what_ci_lacks(str(error)), error.exit_code)
     except GitexpError as error:
         code = _said(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
@@ -222,12 +222,14 @@ def _help_of(error: click.ClickException) -> str:
     return f"{'' if said.endswith(('.', '?', '!')) else '.'} Help: {context.command_path} --help"
 
 
-def _what_ci_lacks() -> str:
-    """Return what may bring what was not found, where history and tags were left behind."""
+def _with_what_ci_lacks(said: str) -> str:
+    """Return what was not found with what may bring it, where history and tags were left behind."""
+    how = "to bring the rest: git fetch --unshallow --tags"
     with suppress(GitexpError):
-        if Repo.discover().is_shallow:
-            return "; this clone is shallow, to bring the rest: git fetch --unshallow --tags"
-    return ""
+        if "--unshallow" not in said and Repo.discover().is_shallow:
+            begins = " This" if said.endswith("?") else "; this"
+            return f"{said}{begins} clone is shallow, {how}"
+    return said
 
 
 def _said(text: str, code: int) -> int:

@@ -60,7 +60,7 @@ def init_command(file: Path | None, check: bool) -> None:
       gitexp agent init --check
     """
     file = file or _usual(Repo.discover().root)
-    keep_block(file, "agent", section(), check, "gitexp agent init")
+    keep_block(file, "agent", section(), check)
 
 
 def section() -> str:

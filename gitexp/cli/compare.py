@@ -119,8 +119,7 @@ def leaderboard_command(
     if file is None:
         click.echo(board)
         return
-    call = f"gitexp leaderboard --metric {name} {file}"
-    keep_block(file, f"leaderboard {name}", board, check, call)
+    keep_block(file, f"leaderboard {name}", board, check)
 
 
 @click.command("gate")

@@ -22,6 +22,7 @@ from gitexp.cli.opened import (
     asked_for,
     everybody_option,
     metric_option,
+    nothing,
     opened,
     where_option,
 )
@@ -206,8 +207,7 @@ def book_command(file: Path | None, metric: str | None, everybody: bool, check: 
     else:
         if not check:
             _copy_pictures([step.experiment for step in steps], file)
-        call = f"gitexp book {file}" + (f" --metric {metric}" if metric else "")
-        keep_block(file, "book", text, check, call + (" --all" if everybody else ""))
+        keep_block(file, "book", text, check)
 
 
 def _pictures(item: Experiment) -> list[str]:
@@ -279,7 +279,7 @@ def _steps(metric: str | None, where: str | None, everybody: bool) -> tuple[list
     condition, _, _ = asked_for(index, settings, Selection((), where, everybody=everybody))
     found = index.select(*condition, everybody=everybody)
     if not found:
-        output.say("no experiment fits; to see them all: gitexp list --all-verdicts")
+        output.say(nothing(index, where is not None, everybody))
     name = query.find_metric(index, metric).name if metric else lineage.usual(found, settings)
     return lineage.steps(index, settings, found), name
 

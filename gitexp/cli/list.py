@@ -16,7 +16,7 @@ import click
 
 from gitexp.cli import output, pager
 from gitexp.cli.declare import option
-from gitexp.cli.opened import Selection, asked_for, opened, selection
+from gitexp.cli.opened import Selection, asked_for, nothing, opened, selection
 from gitexp.cli.table import NAMED, WIDEST, Column, flat, headers_of, print_columns, texts
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import portable, some, written
@@ -170,7 +170,7 @@ def _list(
     if form == "csv":
         _print_csv(table, chosen)
     elif not table.size:
-        output.say(_nothing(index, narrowed or left > 0, everybody))
+        output.say(nothing(index, narrowed or left > 0, everybody))
     else:
         varying = sys.stdout.isatty() and form is None if only_varying is None else only_varying
         shown = (
@@ -320,16 +320,3 @@ def _print_csv(table: Table, chosen: Sequence[Key]) -> None:
     headers = headers_of(given) if chosen else [key.full for key in given]
     rows = [*zip(*(map(flat, table.of(key)) for key in given))]
     output.print_records("csv", headers, rows)
-
-
-def _nothing(index: Index, asked: bool, everybody: bool) -> str:
-    if asked:
-        return "no experiment fits; to see them all: gitexp list"
-    if not everybody and index.count(everybody=True):
-        return "no experiment of yours yet; to see those on remotes: gitexp list --all"
-    if index.repo.is_shallow:
-        return "no experiment is in this shallow clone; to bring them: git fetch --unshallow --tags"
-    return (
-        "no experiment yet; to record one: gitexp run -- COMMAND, or gitexp log --param lr=0.1"
-        " --metric rmse=18.2"
-    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,13 +15,12 @@ from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
 
 
-def keep_block(file: Path, name: str, content: str, check: bool, call: str) -> None:
+def keep_block(file: Path, name: str, content: str, check: bool) -> None:
     """Bring a block of ours in a text file up to date; the rest of the file stays.
 
     Args:
         name: what the comments around it call it, ``leaderboard rmse``.
         check: write nothing, and raise GateError where it is not up to date.
-        call: the command that writes it.
     """
     try:
         if file.exists() and not file.is_file():
@@ -30,6 +31,7 @@ def keep_block(file: Path, name: str, content: str, check: bool, call: str) -> N
     new = with_block(text, name, content)
     if check:
         if new != text:
+            call = shlex.join(["gitexp", *(word for word in sys.argv[1:] if word != "--check")])
             raise GateError(f"{file} is out of date; to bring it up to date: {call}")
     elif new == text:
         output.say(f"{file} is up to date")

@@ -148,10 +148,24 @@ def chosen(
     values = [*condition.values, *order.values]
     found = index.select(condition.text, values, order.text, everybody=everybody)
     if not found:
-        raise NotFoundError("no experiment fits; to see what there is: gitexp list")
+        raise NotFoundError(nothing(index, bool(asked.refs or asked.where), everybody))
     if names and not asked.sort:
         found.sort(key=lambda item: names.index(item.name))
     return found
+
+
+def nothing(index: Index, asked: bool, everybody: bool) -> str:
+    """Return why there is no experiment, and what to do; ``asked``: it was asked for some only."""
+    if asked:
+        return "no experiment fits; to see them all: gitexp list"
+    if not everybody and index.count(everybody=True):
+        return "no experiment of yours yet; to see those on remotes: gitexp list --all"
+    if index.repo.is_shallow:
+        return "no experiment is in this shallow clone; to bring them: git fetch --unshallow --tags"
+    return (
+        "no experiment yet; to record one: gitexp run -- COMMAND, or gitexp log --param lr=0.1"
+        " --metric rmse=18.2"
+    )
 
 
 def _progress(done: int, total: int) -> None:

@@ -22,6 +22,8 @@ from gitexp.compare.diff import changes
 from gitexp.compare.verify import BAD, UNSIGNED, Checked
 from gitexp.formats import environment, message
 from gitexp.formats.errors import CannotRunError, UsageError
+from gitexp.formats import environment
+from gitexp.formats.errors import CannotRunError, RepositoryError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, content
 from gitexp.store import conditions, connectivity, query, reference, result_paths
@@ -67,9 +69,12 @@ def reproduce_command(
     parsed = dict(reproducing.parse_tolerance(text) for text in tolerance)
     brought = [*conditions.hash_inputs(repo.root, input)]
     agreed(repo, experiment, yes)
-    verdict = reproducing.reproduce(
-        repo, experiment, parsed, brought=brought, shown=sys.stderr, told=output.say, **how
-    )
+    try:
+        verdict = reproducing.reproduce(
+            repo, experiment, parsed, brought=brought, shown=sys.stderr, told=output.say, **how
+        )
+    except RepositoryError as error:  # which `git bisect run` would take for a bad commit
+        raise CannotRunError(str(error)) from None
     _show_verdict(experiment, verdict, form)
     return 0 if verdict.same else 1
 

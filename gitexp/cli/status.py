@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -33,23 +34,29 @@ _CURVE = 30  # columns of a small curve
 @where_option
 @output.output_options
 def status_command(where: str | None, form: str | None) -> None:
-    """Show active runs with their latest values, dead runs, and what is not pushed yet.
+    """Show active runs with their latest values, dead runs, sweeps that have not come to their end,
+    and what is not pushed yet.
 
     With --where, of the experiments that are not pushed only those that match.
     """
     repo = Repo.discover()
     live, dead = finish.live_runs(repo), finish.dead_runs(repo)
     remote, waiting = _unpushed(repo, where)
+    sweeps = _sweeps(repo)
     if form in ("csv", "md"):
-        output.print_records(form, _FIELDS, _rows(live, dead, waiting))
+        output.print_records(form, _FIELDS, _rows(live, dead, sweeps, waiting))
         return
     if form:
         facts = {"live": [*map(_described, live)], "dead": [*map(_described, dead)]}
-        output.print_json({**facts, "remote": remote, "not_pushed": waiting})
+        told = [{"name": name, "running": running} for name, running in sweeps.items()]
+        output.print_json({**facts, "sweeps": told, "remote": remote, "not_pushed": waiting})
         return
     for folder in live:
         click.echo("\n".join(_lines(folder, _terminal())))
-    if not live:
+    for name, running in sweeps.items():
+        how = "is running" if running else "was killed; to continue it: gitexp sweep --resume "
+        click.echo(output.clean(f"sweep {name} {how}{'' if running else shlex.quote(name)}"))
+    if not live and not any(sweeps.values()):
         click.echo("no run is active")
     for folder in dead:
         known = _described(folder)
@@ -62,13 +69,24 @@ def status_command(where: str | None, form: str | None) -> None:
         click.echo(f"{output.clean(text)}; to send them: gitexp push")
 
 
-def _rows(live: Sequence[Path], dead: Sequence[Path], waiting: Sequence[str]) -> list[list[Any]]:
-    """Return a row for each run, and one for each experiment that is not pushed."""
+def _sweeps(repo: Repo) -> dict[str, bool]:
+    """Return ``{sweep: whether somebody drives it now}`` of those that have not come to their end,
+    whose folders are there."""
+    top = repo.state_dir / "sweeps"
+    found = sorted(top.iterdir()) if top.is_dir() else []
+    return {item.name: journal.is_alive(item) for item in found if item.name != journal.ASIDE}
+
+
+def _rows(
+    live: Sequence[Path], dead: Sequence[Path], sweeps: Mapping[str, bool], waiting: Sequence[str]
+) -> list[list[Any]]:
+    """Return a row for each run and sweep, and one for each experiment that is not pushed."""
     runs = [
         [state, *(known[name] for name in _FIELDS[1:])]
         for state, folders in (("live", live), ("dead", dead))
         for known in map(_described, folders)
     ]
+    runs += [[f"sweep {'live' if on else 'dead'}", name, None, None] for name, on in sweeps.items()]
     return [*runs, *(["not pushed", name, None, None] for name in waiting)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from gitexp.formats.errors import GitError
@@ -17,8 +18,7 @@ _EXPLANATIONS = {  # what git says: what we say
     ),
     r"not a git repository": "there is no git repository here; to start one: git init",
     r"dubious ownership in repository at '([^']*)'": (
-        "git does not trust {0}, which another user owns; if you do: git config --global --add"
-        " safe.directory '{0}'"
+        "git does not trust {0}, which another user owns; if you do: {trust}'{0}'"
     ),
     r"index file (?:corrupt|smaller)|bad (?:index|signature|header)|unknown index entry format": (
         "the git index is corrupt; to build it again: git read-tree HEAD"
@@ -39,6 +39,13 @@ _EXPLANATIONS = {  # what git says: what we say
 }
 
 
+def _trust() -> str:
+    """Return how a folder is trusted: in containers, there is often no home to write it down in."""
+    if os.environ.get("GIT_CONFIG_GLOBAL") or os.access(os.environ.get("HOME", ""), os.W_OK):
+        return "git config --global --add safe.directory "
+    return "export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0="
+
+
 def complaint(stderr: str) -> str:
     """Return the line of git's stderr that says what went wrong; empty where there is none."""
     said = [line.strip() for line in stderr.splitlines() if line.strip()]
@@ -52,5 +59,6 @@ def explained(stderr: str, returncode: int) -> GitError:
     line = complaint(stderr) or f"exit code {returncode}"
     for pattern, text in _EXPLANATIONS.items():
         if match := re.search(pattern, stderr):
-            return GitError(text.format(*match.groups(), line=line), returncode, stderr)
+            said = text.format(*match.groups(), line=line, trust=_trust())
+            return GitError(said, returncode, stderr)
     return GitError(f"git says: {line}", returncode, stderr)

@@ -159,6 +159,7 @@ def _nothing(index: Index, ref: str) -> Experiment:
     if ref in ("best", "worst"):
         raise NotFoundError(f"the {ref} by which metric? {ref}:METRIC, for example {ref}:loss")
     shown = f"exp-{ref}" if ref.isdigit() else ref
-    near = did_you_mean(shown, names) or " To see them: gitexp list"
+    theirs = next((name for name in names if name.endswith(f"/{shown}")), "")
+    near = did_you_mean(theirs or shown, names) or " To see them: gitexp list"
     hint = near if names else " There is none yet; to record one: gitexp run -- COMMAND"
     raise NotFoundError(f"there is no experiment '{shown}'.{hint}")

@@ -4,6 +4,7 @@ git."""
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -203,6 +204,16 @@ def test_a_repository_of_somebody_else_is_not_trusted_before_git_trusts_it(
     assert "git does not trust" in project.error("list")
     project.git("config", "--global", "--add", "safe.directory", str(project.root))
     assert "exp-1" in project.gitexp("list")
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root gives folders away")
+def test_without_a_home_trust_is_said_in_the_environment(project: Project) -> None:
+    record(project, {"lr": 0.1})
+    os.chown(project.root, 54321, 54321)
+    env = {"HOME": "/nonexistent", "GIT_CONFIG_GLOBAL": ""}
+    hint = project.error("list", env=env).partition("if you do: export ")[2]
+    env |= dict(word.split("=", 1) for word in shlex.split(hint))
+    assert "exp-1" in project.gitexp("list", env=env)
 
 
 def test_a_warm_list_starts_no_process(project: Project, tmp_path: Path) -> None:

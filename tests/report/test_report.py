@@ -262,10 +262,11 @@ def test_a_leaderboard_is_replaced_in_place(project: Project) -> None:
     project.gitexp("leaderboard", "-m", "rmse", "BOARD.md")
     project.gitexp("leaderboard", "-m", "rmse", "BOARD.md", "--check")
     record(project, {"lr": 0.2, "opt": "x"}, {"rmse": 1.0})
-    assert "out of date" in project.error(
-        "leaderboard", "-m", "rmse", "BOARD.md", "--check", code=1
-    )
-    project.gitexp("leaderboard", "-m", "rmse", "BOARD.md")
+    check = ("leaderboard", "-m", "rmse", "BOARD.md", "--check", "--all", "-w", "lr < 1")
+    said, _, call = project.error(*check, code=1).rpartition("to bring it up to date: ")
+    assert "out of date" in said
+    project.type(call)
+    project.gitexp(*check)
     text = (project.root / "BOARD.md").read_text()
     assert text.startswith("before\n\n<!-- gitexp:leaderboard rmse -->\n| #")
     assert text.endswith("|\n<!-- /gitexp:leaderboard -->\n\nafter\n")

@@ -252,6 +252,21 @@ def test_others_experiments_bear_their_names_wherever_in_the_alphabet(
         assert bob.gitexp("report", "--md", asked).startswith("### 1 experiment\n")
 
 
+def test_what_only_others_have_is_named_by_whatever_finds_nothing(cloned: Clones) -> None:
+    ada, bob = cloned("ada"), cloned("bob")
+    assert "no experiment yet" in bob.run("tree").stderr
+    record(ada, {"lr": 1}, advance=False)
+    record(bob, {"lr": 1}, name="exp-3")
+    ada.gitexp("push")
+    bob.gitexp("pull")
+    assert "Did you mean 'ada/exp-1'?" in bob.error("show", "exp-1", code=3)
+    bob.gitexp("rm", "exp-3", "--yes")
+    for words, code in ((["tree"], 0), (["book"], 0), (["report", "--md"], 3)):
+        done = bob.run(*words)
+        assert "to see those on remotes: gitexp list --all" in done.stderr
+        assert done.returncode == code
+
+
 def test_an_owner_of_300_characters_is_cut(cloned: Clones, remote: Project) -> None:
     ada = cloned("ada")
     record(ada, {"lr": 1}, advance=False)

@@ -649,13 +649,17 @@ def test_a_driver_killed_in_mid_sweep_loses_nothing_that_ended_and_resume_does_t
     )
     process = started(project, "--group", "g", "-j", "2", "-p", "lr=0.1,0.2,0.3,0.4,0.5,0.6")
     wait_for(lambda: len(project.tags()) >= 2)
+    assert "sweep g is running\n" in project.gitexp("status")
+    assert json.loads(project.gitexp("status", "--json"))["sweeps"][0]["running"]
     process.kill()
     process.communicate()
+    assert "was killed; to continue it: gitexp sweep --resume g\n" in project.gitexp("status")
     before = {item.params["lr"]: item.name for item in found(project)}
     wait_for(
         lambda: not any(is_running(int(item.name.rpartition("-")[2])) for item in ran.iterdir())
     )
     project.gitexp("sweep", "--resume", "g", "-j", "2")
+    assert project.gitexp("status") == "no run is active\n"
     after = {item.params["lr"]: item.name for item in found(project) if item.status == "finished"}
     assert sorted(after) == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
     assert before.items() <= after.items()
