@@ -21,8 +21,6 @@ from gitexp.compare import verify as verifying
 from gitexp.compare.diff import changes
 from gitexp.compare.verify import BAD, UNSIGNED, Checked
 from gitexp.formats import environment, message
-from gitexp.formats.errors import CannotRunError, UsageError
-from gitexp.formats import environment
 from gitexp.formats.errors import CannotRunError, RepositoryError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, content
@@ -168,8 +166,8 @@ def bisect_command(
     apart = [one.name for one in changes(first.params, last.params)]
     if apart and first.command == last.command:
         output.say(
-            f"{message.some(apart)} differs, and the command does not: if that came from an"
-            f" environment variable, set it as it was for {last.name}, since runs take yours"
+            f"the command is the same, the params are not ({message.some(apart)}): where an"
+            f" environment variable sets them, set it as it was for {last.name}; runs take yours"
         )
     agreed(repo, last, yes, "Run it at the commits in between?")
     limit = bisecting.Limit(metric, high, low)
