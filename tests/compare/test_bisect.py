@@ -67,9 +67,9 @@ def test_params_of_the_environment_are_named_since_runs_take_ours(project: Proje
     for at in (1, 3):
         project.commit(f"change {at}", README_md=f"{at}\n")
         project.run("run", "--no-advance", "--", PYTHON, "train.py", env={"LR": str(at)})
-    found = "where an environment variable sets them, set it as it was for"
+    found = "(lr): where an environment variable sets them, set it as it was for"
     bisect = ("bisect", "--metric", "rmse", "--max", "2", "--yes")
-    assert f"lr {found} as it was for exp-2" in project.run(*bisect, "exp-1", "exp-2").stderr
+    assert f"{found} exp-2" in project.run(*bisect, "exp-1", "exp-2").stderr
     project.run("run", "--no-advance", "--", PYTHON, "train.py", "--lr=3", env={"LR": "3"})
     assert found not in project.run(*bisect, "exp-1", "exp-3").stderr
 
