@@ -169,9 +169,10 @@ def compare(
     sides, left_out = _trees(repo, settings, a, b)
     params_a, params_b = _params(a), _params(b) if b else _params_on_disk(repo)
     metrics_a, metrics_b = a.metrics, b.metrics if b else _metrics_on_disk(repo)
-    artifacts = {str(path) for side in (a, b) if side for path in side.extra.get("artifacts", ())}
-    folders = (side.inside(results.FOLDER) for side in (a, b) if side)  # artifacts lie there, too
-    own = _own(index, a, b).difference(folders)
+    both = [side for side in (a, b) if side]
+    folders = (side.inside(results.FOLDER) for side in both)  # artifacts lie there, too
+    own = results.of_all(index, both).difference(folders)
+    artifacts = {str(path) for side in both for path in side.extra.get("artifacts", ())}
     files = [*_files(_differing(repo, "--raw --numstat -z", sides, own, paths))]
     data_b = dvc_pointers.of_experiment(repo, b) if b else dvc_pointers.here(repo)
     if b is None:
@@ -201,7 +202,8 @@ def patch(
 ) -> bytes:
     """Return the code's difference as a patch that ``git apply`` takes."""
     sides, _ = _trees(index.repo, settings, a, b)
-    return _differing(index.repo, "-p --binary --full-index", sides, _own(index, a, b), paths)
+    own = results.of_all(index, [side for side in (a, b) if side])
+    return _differing(index.repo, "-p --binary --full-index", sides, own, paths)
 
 
 def _trees(
@@ -214,12 +216,6 @@ def _trees(
         return (a.id, b.id), ()
     taken = snapshot.on_disk(repo, settings)
     return (a.id, taken.tree), taken.left_out
-
-
-def _own(index: Index, a: Experiment, b: Experiment | None) -> set[str]:
-    """Return the results of both, and of other projects."""
-    own = {path for side in (a, b) if side for path in results.of_experiment(side)}
-    return own | results.elsewhere(index, a)
 
 
 def _differing(

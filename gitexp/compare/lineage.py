@@ -37,10 +37,8 @@ def steps(index: Index, settings: Settings, experiments: Sequence[Experiment]) -
     """Return a step for each experiment, in their order."""
     found = origins(index.repo, experiments)
     pairs = [(item, origin) for item in experiments if (origin := found[item.id])]
-    own = {path for pair in pairs for item in pair for path in result_paths.of_experiment(item)}
+    own = result_paths.of_all(index, [item for pair in pairs for item in pair])
     own.update(result_paths.texts(index.repo))
-    if pairs:
-        own |= result_paths.elsewhere(index, pairs[0][0])
     code = changed(index.repo, {item.id: origin.id for item, origin in pairs}, own)
     made = {item.id: Step(item) for item in experiments}
     for item, origin in pairs:

@@ -65,8 +65,7 @@ def prepare(index: Index, given: Sequence[Experiment], settled: Values) -> Merge
         raise UsageError(f"{_names(items)} have no commit in common")
     common = found[0].decode()
     base = _experiment_at(index, common)
-    own = {path for item in items for path in result_paths.of_experiment(item)}
-    own |= result_paths.elsewhere(index, items[0])
+    own = result_paths.of_all(index, items)
     results = {*result_paths.of_experiment(base)} if base and base.id == common else set()
     # what an experiment rewrote of the files that lay there before is as it was
     before = {path: trees.Executable(oid) if mode == "100755" else oid

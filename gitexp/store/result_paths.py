@@ -72,6 +72,12 @@ def of_experiment(experiment: Experiment) -> list[str]:
     return sorted({*experiment.files.values(), *outputs, experiment.inside(FOLDER)})
 
 
+def of_all(index: Index, experiments: Sequence[Experiment]) -> set[str]:
+    """Return what ``of_experiment`` gives for these, and for those of other projects."""
+    own = {path for item in experiments for path in of_experiment(item)}
+    return own | elsewhere(index, experiments[0]) if experiments else own
+
+
 def elsewhere(index: Index, experiment: Experiment) -> set[str]:
     """Return what ``of_experiment`` gives for the experiments of other projects: in the tree of
     this one it is no code either."""
