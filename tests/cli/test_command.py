@@ -156,6 +156,8 @@ def test_output_is_shown_while_the_command_runs(project: Project) -> None:
 
 def test_a_program_that_is_not_there_records_nothing(project: Project) -> None:
     assert "'nosuchprogram' could not be started" in project.error("run", "--", "nosuchprogram")
+    assert "before it all: A=1 gitexp run" in project.error("run", "--", "A=1", "python", "t.py")
+    assert "each word of the command by itself" in project.error("run", "--", "python t.py")
     assert project.tags() == []
     assert list((project.root / ".git" / "gitexp" / "runs").iterdir()) == []
 
