@@ -65,8 +65,8 @@ def curve_command(refs: tuple[str, ...], rows: int, where: str | None, form: str
     """
     repo, settings, index = opened()
     *given, name = refs
-    experiments = chosen(index, settings, Selection(given or ([] if where else ["@"]), where))
     metric = query.find_metric(index, name).name
+    experiments = chosen(index, settings, Selection(given or ([] if where else ["@"]), where))
     if form:
         each = ((item.name, point) for item in experiments for point in _of(repo, item, metric))
         values = [(name, *point[1:]) for name, point in each]

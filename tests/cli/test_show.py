@@ -125,6 +125,7 @@ def test_curve_says_what_is_missing(project: Project) -> None:
     done = project.run("curve", "1", "2", "loss")
     assert (done.returncode, done.stderr) == (0, "exp-2 has no metric 'loss'. It has: acc\n")
     assert "Did you mean 'loss'" in project.error("curve", "1", "los", code=3)
+    assert "no experiment has a metric '1'" in project.error("curve", "loss", "1", code=3)
     said = project.run("curve", "2", "loss").stderr
     assert said.endswith("there is nothing to plot: no metric 'loss' in exp-2\n")
 
