@@ -64,8 +64,8 @@ def curve_command(refs: tuple[str, ...], rows: int, where: str | None, form: str
     """
     repo, settings, index = opened()
     *given, name = refs
-    experiments = chosen(index, settings, Selection(given or ([] if where else ["@"]), where))
     metric = query.find_metric(index, name).name
+    experiments = chosen(index, settings, Selection(given or ([] if where else ["@"]), where))
     having = query.having(experiments, metric)
     if lacking := [item.name for item in experiments if metric not in item.metrics]:
         output.say(f"no metric '{metric}' in {message.some(lacking)}")

@@ -14,7 +14,7 @@ from gitexp.cli import completion, output
 from gitexp.cli import options as shared
 from gitexp.cli.declare import argument, gathered, option
 from gitexp.formats import environment, params, settings
-from gitexp.formats.errors import GitexpError, UsageError
+from gitexp.formats.errors import GitexpError, UsageError, not_started
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
 from gitexp.runs import active, journal, parsed, start
@@ -247,6 +247,4 @@ def _become(command: tuple[str, ...]) -> None:
     try:
         os.execvp(command[0], command)
     except OSError as error:
-        raise UsageError(
-            f"'{command[0]}' could not be started: {error.strerror}; check the spelling"
-        ) from None
+        raise not_started(command[0], error.strerror) from None

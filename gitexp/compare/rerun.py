@@ -340,7 +340,7 @@ def _last_line(folder: Path) -> str:
     lines = [line for line in _text(folder / "output.log").splitlines() if line.strip()]
     if not lines:
         return ""
-    last, hint = outputs.exception("\n".join(lines).encode()) or message.one_line(lines[-1]), ""
+    last, hint = outputs.last_exception(folder) or message.one_line(lines[-1]), ""
     if re.search("FileNotFoundError|No such file", last):
         must = "must be in git, in DVC, or declared, by gitexp run or now: --input PATH"
         hint = f"; what it reads {must}"

@@ -102,6 +102,17 @@ class GateError(GitexpError):
     exit_code = 1
 
 
+def not_started(program: str, why: str | None) -> UsageError:
+    """Return the error for a command whose first word could not be started."""
+    hint = "check the spelling and that it is executable"
+    name, sign, _ = program.partition("=")
+    if sign and name.isidentifier():
+        hint = f"variables go before it all: {program} gitexp run -- ..."
+    elif " " in program:
+        hint = "give each word of the command by itself, without quotes around them all"
+    return UsageError(f"'{program}' could not be started: {why}; {hint}")
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?``, with the leading space, for a near miss; else nothing."""
     from difflib import get_close_matches

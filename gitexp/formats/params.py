@@ -131,6 +131,9 @@ def plain(value: Any, depth: int = 0) -> Any:
     shape, listed = getattr(value, "shape", None), hasattr(value, "tolist")
     if isinstance(shape, tuple) and (math.prod(shape) > _MOST_ELEMENTS or not listed):
         return f"{type(value).__name__} of shape {tuple(shape)}"
+    if not listed and hasattr(value, "as_integer_ratio"):  # Decimal, Fraction
+        with contextlib.suppress(OverflowError, ValueError):
+            return plain(float(value))
     return plain(value.tolist(), depth + 1) if listed else str(value)
 
 

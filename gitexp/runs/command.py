@@ -16,7 +16,7 @@ from typing import IO, Any, NamedTuple, TextIO
 from urllib.parse import quote
 
 from gitexp.formats import environment, settings
-from gitexp.formats.errors import UsageError
+from gitexp.formats.errors import not_started
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo, files
 from gitexp.runs import capture, outputs, parsed, process_group, written
@@ -104,10 +104,7 @@ def execute(
         code, told = _supervised(command, env, log, run, system_metrics, directory, shown, apart)
     except OSError as error:
         log.close()
-        raise UsageError(
-            f"'{command[0]}' could not be started: {error.strerror}; check the spelling and that it"
-            " is executable"
-        ) from None
+        raise not_started(command[0], error.strerror) from None
     used = _used(before)
     run.hush()
     rest = log.close()

@@ -25,8 +25,9 @@ MAX_OUTPUT = 1_000_000  # bytes of output that enter the experiment: its head an
 _LAST_WORDS = 1 << 14  # bytes
 # after the last frame, what else is printed may be more lines of the message
 _TRACEBACK = r'(?m)^  File ".+", line \d+.*\n(?:[ \t].*\n)*([A-Za-z_][\w.]*(?:: .*)?)$'
-_NAMED = (
-    r"(?m)^((?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning)(?:: .*)?)\Z"
+_NAMED = (  # or what argparse says
+    r"(?m)^((?:(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning)(?:: .*)?)"
+    r"|[\w./-]+: error: .+)\Z"
 )
 
 
@@ -187,6 +188,11 @@ def pick_up_data(run: Run, repo: Repo, tree: str) -> None:
         told = f"the data that it wrote is not recorded: {error}"
     if told and told != run.told:
         run.add_facts("warnings", [told])
+
+
+def last_exception(folder: Path) -> str | None:
+    """Return what ``exception`` finds in the output of a run."""
+    return exception(_ends(folder, _LAST_WORDS)[1])
 
 
 def exception(last_words: bytes) -> str | None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from gitexp.formats import message, params, settings
-from gitexp.formats.errors import NotFoundError, UsageError, did_you_mean
+from gitexp.formats.errors import NotFoundError, UsageError, did_you_mean, not_started
 from gitexp.repo import Repo, content, dvc_status, snapshot, trees
 from gitexp.runs import finish, journal
 from gitexp.store import result_paths
@@ -128,10 +128,7 @@ def check(plan: Plan) -> Plan:
             )
     program = plan.command[0]
     if not _PLACEHOLDER.search(program) and shutil.which(program) is None:
-        raise UsageError(
-            f"'{program}' could not be started: there is no such program; check the spelling and"
-            " that it is executable"
-        )
+        raise not_started(program, "there is no such program")
     return plan
 
 

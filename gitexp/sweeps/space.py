@@ -105,10 +105,11 @@ def from_mapping(values: Mapping[str, Any]) -> dict[str, Form]:
             found[name] = _form(name, value) if _CALL.fullmatch(value) else Choices((value,))
         elif isinstance(value, (Choices, Interval)):
             found[name] = value
-        elif isinstance(value, (list, tuple)):
-            found[name] = Choices(tuple(params.plain(item) for item in value))
         else:
-            found[name] = Choices((params.plain(value),))
+            value = value.tolist() if hasattr(value, "tolist") else value
+            value = params.plain(value) if isinstance(value, (set, frozenset)) else value
+            several = isinstance(value, Iterable) and not isinstance(value, (bytes, Mapping))
+            found[name] = Choices(tuple(map(params.plain, value if several else [value])))
     return _checked(found)
 
 

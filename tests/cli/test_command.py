@@ -156,6 +156,8 @@ def test_output_is_shown_while_the_command_runs(project: Project) -> None:
 
 def test_a_program_that_is_not_there_records_nothing(project: Project) -> None:
     assert "'nosuchprogram' could not be started" in project.error("run", "--", "nosuchprogram")
+    assert "before it all: A=1 gitexp run" in project.error("run", "--", "A=1", "python", "t.py")
+    assert "each word of the command by itself" in project.error("run", "--", "python t.py")
     assert project.tags() == []
     assert list((project.root / ".git" / "gitexp" / "runs").iterdir()) == []
 
@@ -184,12 +186,16 @@ def test_a_failed_command_says_which_exception_it_was(project: Project) -> None:
         ("KeyError('a' * 5000)", "KeyError: 'aaaa"),
         ("type('Diverged', (Exception,), {})", "Diverged"),
         ("ValueError", "ValueError"),
+        (
+            "(__import__('argparse').ArgumentParser('go.py').error('no --lr'))",
+            "go.py: error: no --lr",
+        ),
     ],
 )
 def test_an_exception_is_named_by_its_first_line(project: Project, raised: str, said: str) -> None:
     project.write("go.py", f"import atexit\natexit.register(print, 'bye')\nraise {raised}\n")
-    assert project.run("run", "--", PYTHON, "go.py").returncode == 1
-    assert gitexp.get("@").extra["error"].startswith(f"exit code 1: {said}")
+    assert project.run("run", "--", PYTHON, "go.py").returncode
+    assert gitexp.get("@").extra["error"].partition(": ")[2].startswith(said)
 
 
 def test_params_given_win_and_arguments_can_be_left_alone(project: Project) -> None:

@@ -133,6 +133,7 @@ def test_curve_says_what_is_missing(project: Project) -> None:
     for call in [*asked, ("plot", "bars", "2", "-m", "loss", "-o", "a.html")]:
         said = project.error(*call, code=3)
         assert said == "none of these experiments has a metric 'loss'. There are: acc"
+    assert "no experiment has a metric '1'" in project.error("curve", "loss", "1", code=3)
 
 
 def test_a_curve_without_a_finite_value_is_not_drawn(project: Project) -> None:

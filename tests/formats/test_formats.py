@@ -8,6 +8,8 @@ import math
 import subprocess
 import sys
 import time
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +162,10 @@ def test_lists_stay_lists_where_dagshubs_client_makes_text_of_them() -> None:
         "weights": np.array([1, 2]),
         "path": Path("a/b"),
         "s": {"b", "a"},
+        "exact": Decimal("0.10"),
+        "part": Fraction(1, 4),
+        "huge": Fraction(10**400),
+        "big": np.int64(2**60 + 1),
     }
     assert params.plain(given) == {
         "layers": [64, 32],
@@ -168,6 +174,10 @@ def test_lists_stay_lists_where_dagshubs_client_makes_text_of_them() -> None:
         "weights": [1, 2],
         "path": "a/b",
         "s": ["a", "b"],
+        "exact": 0.1,
+        "part": 0.25,
+        "huge": str(10**400),
+        "big": 2**60 + 1,
     }
 
 

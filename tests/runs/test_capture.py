@@ -265,6 +265,13 @@ def test_what_a_command_has_git_ignore_stays_ignored(project: Project) -> None:
     assert project.git("status", "--porcelain") == ""
 
 
+def test_files_that_are_called_like_results_are_read_and_others_not() -> None:
+    named = "metrics_fold1.json scores_test.yaml results-2026-11-29.csv hist.csv train_loss.csv report.json"
+    others = "train.jsonl log_config.json eval_data.csv resultset.json scoreboard.json config.json"
+    assert all(map(readers.is_metrics, named.split()))
+    assert not any(map(readers.is_metrics, others.split()))
+
+
 def test_outputs_are_shown_with_size_and_hash_and_never_as_code(project: Project) -> None:
     project.write("t.py", "import sys; open('model.bin', 'w').write(sys.argv[1])")
     for word in ("one", "three"):

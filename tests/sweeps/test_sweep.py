@@ -19,6 +19,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import gitexp
@@ -128,6 +130,18 @@ def test_values_are_read_as_people_write_them_and_written_back(text: str, form: 
     read = space.parse([text])
     assert read == {"x": form}
     assert space.from_mapping(json.loads(json.dumps(space.written(read)))) == read
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [0.25, 0.5], (0.25, 0.5), {0.5, 0.25}, {0.25: "a", 0.5: "b"}.keys(), (at / 4 for at in (1, 2)),
+        np.array([0.25, 0.5]), pd.Series([0.25, 0.5]), np.array([0.25, 0.5], dtype="float32"),
+    ],
+)  # fmt: skip
+def test_whatever_holds_several_values_is_a_list_of_them(given: Any) -> None:
+    assert space.from_mapping({"lr": given}) == {"lr": Choices((0.25, 0.5))}
+    assert space.from_mapping({"lr": np.float64(0.5)}) == {"lr": Choices((0.5,))}
 
 
 @pytest.mark.parametrize(
@@ -364,7 +378,9 @@ def test_what_fails_is_recorded_with_its_output_and_the_sweep_goes_on(project: P
     assert [item.status for item in found(project)] == ["finished", "failed", "finished"]
     assert b"diverged" in found(project)[1].read(".gitexp/output.log")
     assert found(project)[1].extra["error"] == "exit code 1"
+    train(project, "raise RuntimeError('diverged')")
     sweep(project, "-p", "lr=0.2", code=1)
+    assert gitexp.get("@").extra["error"] == "exit code 1: RuntimeError: diverged"
 
 
 def test_a_trial_past_its_time_is_killed_with_all_that_it_started(project: Project) -> None:
