@@ -98,6 +98,43 @@ def test_xgboost_scikit_learn_model_with_early_stopping(project: Project) -> Non
     assert len(steps(made, "validation_0-rmse")) < 50
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"booster": "dart", "rate_drop": 0.1, "max_depth": 2},
+        {"booster": "gblinear", "learning_rate": 0.1, "reg_alpha": 0.5},
+        {"colsample_bylevel": 0.5, "num_parallel_tree": 2, "monotone_constraints": "(1,0,-1)"},
+        {"objective": "reg:quantileerror", "quantile_alpha": [0.1, 0.9]},
+    ],
+)
+def test_xgboost_params_of_each_kind(project: Project, given: dict[str, Any]) -> None:
+    xgboost = pytest.importorskip("xgboost")
+    from gitexp.integrations.xgboost import GitexpCallback
+
+    xgboost.train(given, xgboost.DMatrix(*data()), 1, callbacks=[GitexpCallback()])
+    assert given.items() <= gitexp.get("@").params.items()
+
+
+def test_cross_validation_has_means_and_deviations(project: Project) -> None:
+    xgboost = pytest.importorskip("xgboost")
+    lightgbm = pytest.importorskip("lightgbm")
+    from gitexp.integrations import lightgbm as other
+    from gitexp.integrations import xgboost as ours
+
+    x, y = data()
+    table = xgboost.cv({}, xgboost.DMatrix(x, y), 2, nfold=2, callbacks=[ours.GitexpCallback()])
+    given = {"verbose": -1, "min_data_in_leaf": 5}
+    callbacks = [other.GitexpCallback()]
+    again = lightgbm.cv(
+        given, lightgbm.Dataset(x, y), 2, nfold=2, stratified=False, callbacks=callbacks
+    )
+    last = table.iloc[-1]
+    assert gitexp.get(1).metrics["test-rmse"] == pytest.approx(last["test-rmse-mean"])
+    assert gitexp.get(1).metrics["test-rmse-std"] == pytest.approx(last["test-rmse-std"])
+    assert gitexp.get(2).metrics["valid-l2"] == pytest.approx(again["valid l2-mean"][-1])
+    assert gitexp.get(2).metrics["valid-l2-stdv"] == pytest.approx(again["valid l2-stdv"][-1])
+
+
 def test_lightgbm(project: Project) -> None:
     pytest.importorskip("lightgbm")
     made = shown(project, "LightGBM")
