@@ -237,12 +237,35 @@ def test_keras_with_early_stopping(project: Project, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     pytest.importorskip("keras")
     made = shown(project, "Keras")
-    assert made.params["optimizer.learning_rate"] == pytest.approx(0.01)
+    assert made.params["optimizer.learning_rate"] == 0.01
     assert (made.params["epochs"], made.params["parameters"]) == (20, 650)
     epochs = len(steps(made, "loss"))
     assert steps(made, "val_loss") == [*range(epochs)]
     assert made.metrics["stopped_epoch"] == epochs - 1 < 19
     assert falls(made, "loss")
+
+
+def test_keras_tells_what_an_optimizer_is_made_of(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    keras = pytest.importorskip("keras")
+    from gitexp.integrations.keras import GitexpCallback
+
+    x, y = data()
+    made = []
+    for momentum in (0.5, 0.9):
+        rate = keras.optimizers.schedules.ExponentialDecay(0.123456789, 10, 0.9)
+        inner = keras.optimizers.SGD(rate, momentum=momentum)
+        model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(1)])
+        model.compile(keras.optimizers.LossScaleOptimizer(inner), "mse")
+        model.fit(x, y, verbose=0, callbacks=[GitexpCallback()])
+        made.append(dict(gitexp.get("@").params))
+    sgd, loss_scale = "optimizer.inner_optimizer", "optimizer.name"
+    assert made[0][f"{sgd}.learning_rate.initial_learning_rate"] == 0.123456789
+    assert (made[0][f"{sgd}.class_name"], made[0][loss_scale]) == ("SGD", "loss_scale_optimizer")
+    assert {name for name in made[0] if made[0][name] != made[1][name]} == {f"{sgd}.momentum"}
 
 
 def test_lightning(project: Project) -> None:
