@@ -106,7 +106,7 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def plain(value: Any, depth: int = 0) -> Any:
     """Return ``value`` as YAML can hold it: scalars as numbers, arrays, tuples and sets as lists,
-    of large arrays and tables only the kind and shape, else text."""
+    of large arrays and tables only the kind and shape, else text without addresses."""
     if depth > MAX_DEPTH:
         raise UsageError(f"params are nested more than {MAX_DEPTH} deep")
     if isinstance(value, float) and math.isnan(value):
@@ -129,7 +129,9 @@ def plain(value: Any, depth: int = 0) -> Any:
     shape, listed = getattr(value, "shape", None), hasattr(value, "tolist")
     if isinstance(shape, tuple) and (math.prod(shape) > _MOST_ELEMENTS or not listed):
         return f"{type(value).__name__} of shape {tuple(shape)}"
-    return plain(value.tolist(), depth + 1) if listed else str(value)
+    if listed:
+        return plain(value.tolist(), depth + 1)
+    return re.sub(" at 0x[0-9a-fA-F]+", "", str(value))  # which is another in each process
 
 
 def given(values: Mapping[str, Any]) -> dict[str, Any]:

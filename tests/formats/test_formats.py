@@ -8,6 +8,7 @@ import math
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,10 @@ def test_plain_values_give_the_bytes_of_dagshubs_own_client(tmp_path: Path) -> N
     assert [point.step for point in points] == [7, 7, 7, 7, 7, 8]
 
 
+def falls(step: int) -> float:
+    return 1 / step
+
+
 def test_lists_stay_lists_where_dagshubs_client_makes_text_of_them() -> None:
     import numpy as np
 
@@ -160,6 +165,8 @@ def test_lists_stay_lists_where_dagshubs_client_makes_text_of_them() -> None:
         "weights": np.array([1, 2]),
         "path": Path("a/b"),
         "s": {"b", "a"},
+        "loss": falls,
+        "objects": [object(), partial(falls, 1)],
     }
     assert params.plain(given) == {
         "layers": [64, 32],
@@ -168,6 +175,8 @@ def test_lists_stay_lists_where_dagshubs_client_makes_text_of_them() -> None:
         "weights": [1, 2],
         "path": "a/b",
         "s": ["a", "b"],
+        "loss": "<function falls>",
+        "objects": ["<object object>", "functools.partial(<function falls>, 1)"],
     }
 
 
