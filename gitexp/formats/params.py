@@ -107,7 +107,7 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
 def plain(value: Any, depth: int = 0) -> Any:
     """Return ``value`` as YAML can hold it: scalars as numbers, arrays, tuples and sets as lists,
     dataclasses and namespaces as mappings, of large arrays and tables only the kind and shape, else
-    text."""
+    text without addresses."""
     if depth > MAX_DEPTH:
         raise UsageError(f"params are nested more than {MAX_DEPTH} deep")
     if isinstance(value, float) and math.isnan(value):
@@ -131,10 +131,12 @@ def plain(value: Any, depth: int = 0) -> Any:
     shape, listed = getattr(value, "shape", None), hasattr(value, "tolist")
     if isinstance(shape, tuple) and (math.prod(shape) > _MOST_ELEMENTS or not listed):
         return f"{type(value).__name__} of shape {tuple(shape)}"
-    if not listed and hasattr(value, "as_integer_ratio"):  # Decimal, Fraction
+    if listed:
+        return plain(value.tolist(), depth + 1)
+    if hasattr(value, "as_integer_ratio"):  # Decimal, Fraction
         with contextlib.suppress(OverflowError, ValueError):
             return plain(float(value))
-    return plain(value.tolist(), depth + 1) if listed else str(value)
+    return re.sub(" at 0x[0-9a-fA-F]+", "", str(value))  # which is another in each process
 
 
 def _fields(value: Any) -> Any:

@@ -237,7 +237,11 @@ def _document(value: Any) -> Found:
     """Read a document: a Trainer's history, rows, Sacred's steps and values, or nested names."""
     if isinstance(value, dict) and isinstance(value.get("log_history"), list):
         rows = (row for row in value["log_history"] if isinstance(row, dict))
-        return replace(_rows(rows), form="a Trainer's history")
+        at, of = as_number(value.get("global_step")), as_number(value.get("max_steps"))
+        cut = ""
+        if at is not None and of is not None and at < of:
+            cut = f"step {at:g} of {of:g}: it stopped early, or later checkpoints were removed"
+        return replace(_rows(rows), form="a Trainer's history", cut=cut)
     if isinstance(value, list) and any(isinstance(row, dict) for row in value):
         epochs = [row for row in value if isinstance(row, dict)]
         if any("batches" in row for row in epochs):  # skorch's

@@ -6,12 +6,14 @@ each epoch.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
-from gitexp.integrations.training import Training
+from gitexp.integrations.training import Training, short
 
 
 class GitexpCallback(keras.callbacks.Callback):
@@ -25,14 +27,13 @@ class GitexpCallback(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         self._epochs = 0
+        optimizer = self.model.optimizer  # None where a model trains by steps of its own
         params = {
             "epochs": self.params.get("epochs"),
             "steps_per_epoch": self.params.get("steps"),
             "parameters": self.model.count_params(),
+            "optimizer": _settings(optimizer.get_config() if optimizer else {}),
         }
-        for key, value in self.model.optimizer.get_config().items():
-            if isinstance(value, (str, int, float, bool)):
-                params[f"optimizer.{key}"] = value
         self._training.begin(params)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
@@ -43,3 +44,20 @@ class GitexpCallback(keras.callbacks.Callback):
         if self._epochs < self.params.get("epochs", 0):  # early stopping
             self._training.log({"stopped_epoch": self._epochs - 1}, step=0)
         self._training.end()
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plain values of a configuration, and those of a schedule or an inner optimizer in
+    it, as people wrote them: a rate of 0.01 is 0.009999999776482582 in 32 bits."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            inner = _settings(value)
+            found |= inner if key == "config" else {key: inner}
+        elif key == "name":  # adam_1 is the second one of the process
+            found[key] = re.sub(r"_\d+$", "", value)
+        elif isinstance(value, float):
+            found[key] = short(value) if value == float(np.float32(value)) else value
+        elif isinstance(value, (str, int)) and key not in ("module", "registered_name"):
+            found[key] = value
+    return found

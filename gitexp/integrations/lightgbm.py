@@ -27,7 +27,9 @@ class GitexpCallback:
         if env.iteration == env.begin_iteration:
             given = {name: value for name, value in env.params.items() if value is not None}
             self._training.begin(given)
-        results = {f"{one[0]}-{one[1]}": one[2] for one in env.evaluation_result_list or []}
+        told = env.evaluation_result_list or []
+        results = {f"{one[0]}-{one[1]}": one[2] for one in told}
+        results |= {f"{one[0]}-{one[1]}-stdv": one[4] for one in told if len(one) > 4}  # of cv
         self._training.log(results, step=env.iteration)
         if env.iteration == env.end_iteration - 1:
             self._training.end()

@@ -8,7 +8,7 @@ Params are the booster's own, read back from it; metrics are called like in MLfl
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -16,11 +16,16 @@ import xgboost
 
 from gitexp.integrations.training import Training, curves, short
 
-_TREE = (
+_SET = frozenset((  # of all that a configuration holds, what people set
     "learning_rate", "max_depth", "max_leaves", "min_child_weight", "gamma", "subsample",
-    "colsample_bytree", "reg_lambda", "reg_alpha",
-    "max_bin", "grow_policy",
-)  # fmt: skip
+    "colsample_bytree", "colsample_bylevel", "colsample_bynode", "reg_lambda", "reg_alpha",
+    "max_bin", "max_delta_step", "grow_policy", "tree_method", "num_parallel_tree",
+    "sampling_method", "monotone_constraints", "interaction_constraints",
+    "rate_drop", "skip_drop", "one_drop", "sample_type", "normalize_type",  # of DART
+    "feature_selector",  # of the linear booster, and of objectives:
+    "scale_pos_weight", "num_class", "quantile_alpha", "huber_slope", "tweedie_variance_power",
+    "lambdarank_pair_method", "lambdarank_num_pair_per_sample", "aft_loss_distribution",
+))  # fmt: skip
 
 
 class GitexpCallback(xgboost.callback.TrainingCallback):
@@ -40,9 +45,10 @@ class GitexpCallback(xgboost.callback.TrainingCallback):
         self, model: Any, epoch: int, evals_log: Mapping[str, Mapping[str, Any]]
     ) -> bool:
         rows = {name: values[-1] for name, values in curves(evals_log).items()}
-        # cv gives (mean, deviation)
-        means = {name: row[0] if isinstance(row, tuple) else row for name, row in rows.items()}
-        self._training.log(means, step=epoch)
+        for name, row in [*rows.items()]:
+            if isinstance(row, tuple):  # of cv
+                rows[name], rows[f"{name}-std"] = row
+        self._training.log(rows, step=epoch)
         return False
 
     def after_training(self, model: Any) -> Any:
@@ -57,8 +63,14 @@ class GitexpCallback(xgboost.callback.TrainingCallback):
 def _params(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a booster's configuration, all of it text, says that people set."""
     learner = config["learner"]
-    tree = learner["gradient_booster"].get("tree_train_param", {})
-    found = {name: _value(tree[name]) for name in _TREE if name in tree}
+    parts = ("gradient_booster", "objective", "learner_model_param")
+    found = {
+        name: _value(text)
+        for name, text in _leaves([learner[part] for part in parts])
+        if name in _SET and text not in ("", "()", "[]")
+    }
+    if not found.get("num_class"):  # of other objectives
+        found.pop("num_class", None)
     return {
         "objective": learner["objective"]["name"],
         "booster": learner["gradient_booster"]["name"],
@@ -67,9 +79,21 @@ def _params(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _leaves(config: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield all names and texts, wherever a kind of booster has them."""
+    for name, item in config.items() if isinstance(config, dict) else enumerate(config):
+        if isinstance(item, (dict, list)):
+            yield from _leaves(item)
+        else:
+            yield name, item
+
+
 def _value(text: str) -> Any:
     with suppress(ValueError):
-        return int(text)
-    with suppress(ValueError):
-        return short(float(text))
+        value = json.loads(text)
+        return [*map(_short, value)] if isinstance(value, list) else _short(value)
     return text
+
+
+def _short(value: Any) -> Any:
+    return short(value) if isinstance(value, float) else value

@@ -51,6 +51,7 @@ class Findings:
     origins: dict[str, str] = field(default_factory=dict)
     params: dict[str, int] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
+    cut: dict[str, str] = field(default_factory=dict)
     unclear: list[str] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
     alone: bool = True
@@ -145,6 +146,7 @@ def read(found: Findings, output: str) -> None:
     for path in dict.fromkeys((*found.paths, *found.named)):
         if path in found.named or found.is_metrics(path):
             _take_metrics(path, found)
+    found.unread += [f"{path}: {lacks}" for path, lacks in found.cut.items()]
     asked = found.known.stdout
     if output and (asked or (asked is not False and not found.points)):
         from gitexp.formats import printed
@@ -233,7 +235,7 @@ def _take_metrics(path: str, found: Findings) -> None:
     except (GitexpError, OSError) as error:
         found.unread.append(f"{path} was not read as metrics: {error}")
         return
-    found.unread += [f"{path}: {read.cut}"] if read.cut else []
+    found.cut |= {path: read.cut} if read.cut else {}
     dated = (point if point.timestamp else point._replace(timestamp=stamp) for point in read.points)
     _take_series(found, path, dated)
 
@@ -243,8 +245,11 @@ def _join(found: Findings, path: str, name: str, points: list[MetricPoint]) -> N
     # as dvclive's folders and its ``metrics.json`` have a name
     spellings = (name, name.replace(".", "/"), name.replace("/", "."))
     twin = next((other for other in spellings if other in found.points), None)
-    if twin and _are_same(found.points[twin], points):
-        if len(points) <= len(found.points[twin]):
+    alike = twin and posixpath.basename(found.origins[twin]) == posixpath.basename(path)
+    if twin and _are_same(found.points[twin], points, bool(alike)):
+        longer = len(points) > len(found.points[twin])
+        found.cut.pop(found.origins[twin] if longer else path, None)
+        if not longer:
             return
         del found.points[twin], found.origins[twin]
     elif twin:
@@ -254,9 +259,12 @@ def _join(found: Findings, path: str, name: str, points: list[MetricPoint]) -> N
     found.origins[name] = path
 
 
-def _are_same(one: list[MetricPoint], other: list[MetricPoint]) -> bool:
-    """Whether two series are one, or one is the last value of the other."""
+def _are_same(one: list[MetricPoint], other: list[MetricPoint], alike: bool) -> bool:
+    """Whether two series are one, or one is the other's last value; of files alike, its start."""
     count = min(len(one), len(other))
+    starts = {str([point[1::2] for point in some[:count]]) for some in (one, other)}  # with NaN
+    if alike and len(starts) == 1:
+        return True
     if count not in (1, max(len(one), len(other))):
         return False
     pairs = [(a.value, b.value) for a, b in zip(one[-count:], other[-count:])]
@@ -327,10 +335,8 @@ def _content(path: str, found: Findings) -> bytes:
 def _line(found: Findings, content: bool) -> str:
     """Return what was found, in one line; whoever is ``content`` misses no metric."""
     sources = [*dict.fromkeys(found.origins.values())]
-    parts = []
-    if sources:
-        parts = [f"metrics: {len(found.origins)} from {message.some(sources)}"]
-    elif not content:
+    parts = [f"metrics: {len(found.origins)} from {message.some(sources)}"] if sources else []
+    if not (sources or content):
         advice = "point at the files that the command writes with --metrics-file GLOB"
         if found.seen:
             advice = f"looked into {message.some(found.seen)}; point at a file with --metrics-file"

@@ -10,6 +10,7 @@ import sys
 import time
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,10 @@ def test_plain_values_give_the_bytes_of_dagshubs_own_client(tmp_path: Path) -> N
     assert [point.step for point in points] == [7, 7, 7, 7, 7, 8]
 
 
+def falls(step: int) -> float:
+    return 1 / step
+
+
 def test_lists_stay_lists_where_dagshubs_client_makes_text_of_them() -> None:
     import numpy as np
 
@@ -166,6 +171,8 @@ def test_lists_stay_lists_where_dagshubs_client_makes_text_of_them() -> None:
         "part": Fraction(1, 4),
         "huge": Fraction(10**400),
         "big": np.int64(2**60 + 1),
+        "loss": falls,
+        "objects": [object(), partial(falls, 1)],
     }
     assert params.plain(given) == {
         "layers": [64, 32],
@@ -178,6 +185,8 @@ def test_lists_stay_lists_where_dagshubs_client_makes_text_of_them() -> None:
         "part": 0.25,
         "huge": str(10**400),
         "big": 2**60 + 1,
+        "loss": "<function falls>",
+        "objects": ["<object object>", "functools.partial(<function falls>, 1)"],
     }
 
 

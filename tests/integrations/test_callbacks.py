@@ -99,6 +99,43 @@ def test_xgboost_scikit_learn_model_with_early_stopping(project: Project) -> Non
     assert len(steps(made, "validation_0-rmse")) < 50
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"booster": "dart", "rate_drop": 0.1, "max_depth": 2},
+        {"booster": "gblinear", "learning_rate": 0.1, "reg_alpha": 0.5},
+        {"colsample_bylevel": 0.5, "num_parallel_tree": 2, "monotone_constraints": "(1,0,-1)"},
+        {"objective": "reg:quantileerror", "quantile_alpha": [0.1, 0.9]},
+    ],
+)
+def test_xgboost_params_of_each_kind(project: Project, given: dict[str, Any]) -> None:
+    xgboost = pytest.importorskip("xgboost")
+    from gitexp.integrations.xgboost import GitexpCallback
+
+    xgboost.train(given, xgboost.DMatrix(*data()), 1, callbacks=[GitexpCallback()])
+    assert given.items() <= gitexp.get("@").params.items()
+
+
+def test_cross_validation_has_means_and_deviations(project: Project) -> None:
+    xgboost = pytest.importorskip("xgboost")
+    lightgbm = pytest.importorskip("lightgbm")
+    from gitexp.integrations import lightgbm as other
+    from gitexp.integrations import xgboost as ours
+
+    x, y = data()
+    table = xgboost.cv({}, xgboost.DMatrix(x, y), 2, nfold=2, callbacks=[ours.GitexpCallback()])
+    given = {"verbose": -1, "min_data_in_leaf": 5}
+    callbacks = [other.GitexpCallback()]
+    again = lightgbm.cv(
+        given, lightgbm.Dataset(x, y), 2, nfold=2, stratified=False, callbacks=callbacks
+    )
+    last = table.iloc[-1]
+    assert gitexp.get(1).metrics["test-rmse"] == pytest.approx(last["test-rmse-mean"])
+    assert gitexp.get(1).metrics["test-rmse-std"] == pytest.approx(last["test-rmse-std"])
+    assert gitexp.get(2).metrics["valid-l2"] == pytest.approx(again["valid l2-mean"][-1])
+    assert gitexp.get(2).metrics["valid-l2-stdv"] == pytest.approx(again["valid l2-stdv"][-1])
+
+
 def test_lightgbm(project: Project) -> None:
     pytest.importorskip("lightgbm")
     made = shown(project, "LightGBM")
@@ -201,12 +238,35 @@ def test_keras_with_early_stopping(project: Project, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     pytest.importorskip("keras")
     made = shown(project, "Keras")
-    assert made.params["optimizer.learning_rate"] == pytest.approx(0.01)
+    assert made.params["optimizer.learning_rate"] == 0.01
     assert (made.params["epochs"], made.params["parameters"]) == (20, 650)
     epochs = len(steps(made, "loss"))
     assert steps(made, "val_loss") == [*range(epochs)]
     assert made.metrics["stopped_epoch"] == epochs - 1 < 19
     assert falls(made, "loss")
+
+
+def test_keras_tells_what_an_optimizer_is_made_of(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    keras = pytest.importorskip("keras")
+    from gitexp.integrations.keras import GitexpCallback
+
+    x, y = data()
+    made = []
+    for momentum in (0.5, 0.9):
+        rate = keras.optimizers.schedules.ExponentialDecay(0.123456789, 10, 0.9)
+        inner = keras.optimizers.SGD(rate, momentum=momentum)
+        model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(1)])
+        model.compile(keras.optimizers.LossScaleOptimizer(inner), "mse")
+        model.fit(x, y, verbose=0, callbacks=[GitexpCallback()])
+        made.append(dict(gitexp.get("@").params))
+    sgd, loss_scale = "optimizer.inner_optimizer", "optimizer.name"
+    assert made[0][f"{sgd}.learning_rate.initial_learning_rate"] == 0.123456789
+    assert (made[0][f"{sgd}.class_name"], made[0][loss_scale]) == ("SGD", "loss_scale_optimizer")
+    assert {name for name in made[0] if made[0][name] != made[1][name]} == {f"{sgd}.momentum"}
 
 
 def test_lightning(project: Project) -> None:

@@ -76,6 +76,26 @@ def test_what_is_no_form_is_refused(text: str) -> None:
         readers.read_metrics("metrics.json", text.encode())
 
 
+def test_checkpoints_of_one_training_hold_one_history(project: Project) -> None:
+    project.write(
+        "train.py",
+        "import json, os\n"
+        "rows = []\n"
+        "for step in (2, 4, 10):\n"
+        "    rows.append({'step': step, 'loss': 1 / step, 'acc': float('nan')})\n"
+        "    os.makedirs(f'out/checkpoint-{step}')\n"
+        "    with open(f'out/checkpoint-{step}/trainer_state.json', 'w') as file:\n"
+        "        json.dump({'log_history': rows, 'global_step': step, 'max_steps': 12}, file)\n",
+    )
+    done = project.run("run", "--", sys.executable, "train.py")
+    history = gitexp.get("@").history()
+    assert [*zip(history.name, history.step)] == [
+        (name, step) for name in ("loss", "acc") for step in (2, 4, 10)
+    ]
+    assert done.stderr.count(" of 12") == 1
+    assert "checkpoint-10/trainer_state.json: step 10 of 12: it stopped early" in done.stderr
+
+
 _PRINTED = [  # as well-known scripts print them
     (
         "step 0: train loss 4.2, val loss 4.1\nstep 250: train loss 1.5, val loss 1.4\n",
