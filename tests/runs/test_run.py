@@ -9,6 +9,7 @@ import math
 import multiprocessing
 import os
 import pickle
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -529,6 +530,24 @@ def test_a_full_disk_warns_once_and_the_training_goes_on(project: Project) -> No
     os.close(full)
     assert found is not None
     assert len(found.history()) == 251
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+@pytest.mark.parametrize(
+    "to", ["| true", ">/dev/full", "2>/dev/full", ">&-", "2>&-", "<&- >&- 2>&-"]
+)
+def test_where_nobody_takes_what_is_printed_the_run_is_as_it_was(project: Project, to: str) -> None:
+    project.commit(train_py="import sys\nprint('loss=1\\n' * 9999)\nsys.exit(7)\n")
+    run = f"{shlex.quote(sys.executable)} -m gitexp run -- {shlex.quote(sys.executable)} train.py"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{run} {to}"],
+        env={**os.environ, "PYTHONPATH": HERE},
+        capture_output=True,
+    )
+    assert done.returncode == 7, done.stderr
+    assert b"internal error" not in done.stderr
+    found = gitexp.get("exp-1")
+    assert (found.status, dict(found.metrics)) == ("failed", {"loss": 1})
 
 
 def test_a_repository_that_cannot_be_written_at_the_end_leaves_the_run_for_recover(
