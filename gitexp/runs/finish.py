@@ -34,9 +34,15 @@ def record(repo: Repo, folder: Path) -> store.Recorded:
     with repo.introduced():
         facts, torn = _read(folder)
         shot, made = snapshot_of(folder, facts), draft(repo, folder, facts)
+        # another took its name since it began: it would wait for that for ever
+        wanted = made.name if made.name and repo.refs(f"refs/tags/{made.name}") else None
+        made = made._replace(name=None) if wanted else made
         recorded = store.record(repo, shot, made, pending=PENDING + facts["id"])
     journal.delete(folder)
     cut = ["the last metric row was torn and left out"] if torn else []
+    if wanted:
+        how = f"gitexp rename {recorded.experiment.name} NAME"
+        cut.append(f"the name '{wanted}' was given meanwhile; to give it another: {how}")
     warnings = (*recorded.warnings, *facts.get("warnings", ()), *cut)
     return recorded._replace(warnings=warnings)
 

@@ -25,6 +25,7 @@ from conftest import Project
 from gitexp.formats.errors import UsageError
 from gitexp.repo import Repo, snapshot
 from gitexp.runs import command, journal, start
+from gitexp.runs.details import Details
 from gitexp.runs.finish import dead_runs, live_runs
 from gitexp.runs.run import Run
 
@@ -530,6 +531,17 @@ def test_a_full_disk_warns_once_and_the_training_goes_on(project: Project) -> No
     os.close(full)
     assert found is not None
     assert len(found.history()) == 251
+
+
+def test_a_name_that_was_given_meanwhile_keeps_no_run_from_being_recorded(project: Project) -> None:
+    """Nor recover, which could never give it another."""
+    kept, dead = (start.begin(Repo.discover(), Details(name="best")) for _ in range(2))
+    project.git("tag", "best")
+    kept.end()
+    assert kept.recorded is not None
+    assert "gitexp rename exp-1 NAME" in kept.recorded.warnings[-1]
+    dead._journal.release()  # type: ignore[union-attr]
+    assert project.gitexp("recover").startswith("exp-2 ")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
