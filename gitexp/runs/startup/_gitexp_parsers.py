@@ -21,10 +21,10 @@ _LIBRARIES = frozenset((  # their callers are the ones who parse
     "argparse", "simple_parsing", "transformers", "tap", "configargparse", "trl",
 ))  # fmt: skip
 _TOOLS = (  # whose own options are no params of a training
-    "hydra", "tyro", "torch.distributed", "accelerate", "deepspeed", "horovod", "ray", "pytest",
-    "_pytest", "pip", "coverage", "IPython", "ipykernel", "jupyter", "nbconvert", "papermill",
-    "fire", "dvc", "datalad", "mlflow", "wandb", "gitexp", "dask", "distributed", "flask",
-    "uvicorn", "setuptools",
+    "hydra", "tyro", "torch", "joblib", "loky", "accelerate", "deepspeed", "horovod", "ray",
+    "pytest", "_pytest", "pip", "coverage", "IPython", "ipykernel", "jupyter", "nbconvert",
+    "papermill", "fire", "dvc", "datalad", "mlflow", "wandb", "gitexp", "dask", "distributed",
+    "flask", "uvicorn", "setuptools",
 )  # fmt: skip
 _depth = 0
 _left: Any = None  # what the last parse left over, for the parser that goes on with it
@@ -52,6 +52,8 @@ def _asks(frame: Any) -> bool:
     if frame is None:
         return True
     file = frame.f_code.co_filename
+    if name == "__main__":  # a worker's, which a library starts by its path
+        name = file.partition("-packages" + os.sep)[2].replace(os.sep, ".")
     of_python = file.startswith(os.path.dirname(os.__file__)) and "-packages" not in file
     return not of_python and not _is_tool(name)
 
