@@ -123,10 +123,9 @@ def overlap(repo: Repo, folder: Path, root: str) -> str | None:
     """Return why a run stands beside the branch: another went on in its work tree meanwhile. Two
     that meet leave a mark with each other, for the one that ends last; those that stand beside
     anyway, as trials and MLflow's nested runs, leave none."""
-    for other in journal.folders(repo):
-        facts = journal.facts(other) if other != folder else {}
-        if facts.get("root") == root and facts.get("beside") in (None, _OTHERS):
-            for met in (other, folder) if journal.is_alive(other) else ():
+    for other in journal.beside(repo, folder, root):
+        if journal.facts(other).get("beside") in (None, _OTHERS):
+            for met in (other, folder):
                 with suppress(OSError):
                     (met / _MET).touch()
     return _OTHERS if (folder / _MET).exists() else None

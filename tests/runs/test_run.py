@@ -576,6 +576,16 @@ def test_a_repository_that_cannot_be_written_at_the_end_leaves_the_run_for_recov
     assert dict(gitexp.get("exp-1").metrics) == {"a": 1}
 
 
+def test_a_command_that_records_itself_is_an_experiment_inside_of_another(project: Project) -> None:
+    """As where a Makefile calls ``gitexp run``: neither takes the other for a stranger."""
+    project.commit(train_py="open('metrics.json', 'w').write('{\"loss\": 1}')\n")
+    run = [sys.executable, "-m", "gitexp", "run", "--"]
+    project.gitexp("run", "--", *run, sys.executable, "train.py")
+    inner, outer = (gitexp.get(f"exp-{at}") for at in (1, 2))
+    assert dict(inner.metrics) == dict(outer.metrics) == {"loss": 1}
+    assert project.git("rev-parse", "main") == inner.id
+
+
 def test_commands_that_run_in_one_folder_take_none_of_each_others_files(project: Project) -> None:
     """Nobody knows whose a file is that one of them wrote, but for those that a command names."""
     project.write(
