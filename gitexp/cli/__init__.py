@@ -158,6 +158,7 @@ def named(name: str) -> click.Command:
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code: 0 fine, 1 differs, 2 usage, 3 no such
     experiment."""
+    _open_standard_files()
     warnings.formatwarning = _warning  # type: ignore[assignment]
     if args is None and sys.getfilesystemencoding() == "ascii":
         _in_utf8()
@@ -187,7 +188,9 @@ def main(args: Sequence[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         code = _said("interrupted", 130)
     except BrokenPipeError:  # the reader had enough: `gitexp list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        from gitexp.cli import output
+
+        output.leave()
         code = 0
     except OSError as error:
         code = _refused(error)
@@ -195,6 +198,15 @@ def main(args: Sequence[str] | None = None) -> None:
         code = _unexpected(error)
     gc.freeze()  # else Python looks through all there is before it ends, a tenth of a short command
     sys.exit(code)
+
+
+def _open_standard_files() -> None:
+    """Have what is read and printed where standard files are closed (``>&-``, some daemons) come
+    from nowhere and go there, not into a file that is opened next and gets the free number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
 
 
 def _in_utf8() -> None:

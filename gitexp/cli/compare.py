@@ -157,9 +157,9 @@ def gate_command(
 ) -> None:
     """Check that an experiment is no worse than another one, and exit with 1 where it is: for CI.
 
-    REF is, by default, the newest experiment in HEAD's history that --against lacks. With
-    --trusted, one whose protected files differ from that commit's fails; with --judge, the metric
-    is what that commit's judge says, not what the experiment does.
+    REF is, by default, the newest experiment with METRIC in HEAD's history that --against lacks.
+    With --trusted, one whose protected files differ from that commit's fails; with --judge, the
+    metric is what that commit's judge says, not what the experiment does.
 
     \b
     Examples:
@@ -182,6 +182,9 @@ def gate_command(
         candidate = reference.resolve(index, ref, settings)
     else:
         candidate = gate.candidate_of(index, logged, against)
+        last = gate.candidate_of(index, None, against)
+        if last.id != candidate.id and last.status != "finished":
+            output.warn(f"{last.name}, which is newer and {last.status}, has no '{name}'")
     baseline = gate.baseline_of(index, against, logged, candidate, settings) if against else None
     if by:
         candidate = _scored(repo, candidate, judge, by)

@@ -59,6 +59,11 @@ def say(text: str) -> None:
     click.echo(clean(text), err=True)
 
 
+def leave() -> None:
+    """Have what is still to be printed go nowhere: nobody reads it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def warn(text: object) -> None:
     """Say what went wrong, where the rest goes on."""
     say(f"warning: {text}")

@@ -128,12 +128,15 @@ def _run(
         else:
             live.end(ended.status, ended.error)
         _notify(told, live, ended.status, ended.error)
-    for job in jobs or ():
-        click.echo(f"{job.name} {job.short}")
-    if live.recorded and live.snapshot:
-        shared.report(live.recorded, live.snapshot)
-    if ended.found and jobs is None:
-        output.say(ended.found)
+    try:
+        for job in jobs or ():
+            click.echo(f"{job.name} {job.short}")
+        if live.recorded and live.snapshot:
+            shared.report(live.recorded, live.snapshot)
+        if ended.found and jobs is None:
+            output.say(ended.found)
+    except OSError:  # nobody takes it: a full disk, or `| head`; what counts is the command's code
+        output.leave()
     score = shared.judged(repo, live.experiment, judge, by) if by and live.experiment else None
     signs = known.sign if details.sign is None else details.sign
     if not ended.code and live.unrecorded and signs:

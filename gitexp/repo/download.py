@@ -51,7 +51,9 @@ def download(
                 raise UsageError(f"two of these files would become {target}; bring them one by one")
             chosen[name] = target
     _check_free(chosen.values(), force)
-    with tempfile.TemporaryDirectory(prefix="get-", dir=repo.make_state_dir()) as folder:
+    # a repository that is only read, as a container mounts it, has no room of ours
+    top = repo.state_dir if os.access(repo.state_dir, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="get-", dir=top) as folder:
         made = {name: Path(folder, str(number)) for number, name in enumerate(chosen)}
         for name, file in made.items():
             if name in data:

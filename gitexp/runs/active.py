@@ -27,7 +27,8 @@ from gitexp.formats.message import each
 from gitexp.repo import Repo
 from gitexp.runs import deferred, exit_status, journal, notebook, seeds, start
 from gitexp.runs.details import Details
-from gitexp.runs.run import JOIN, ROOT, Run, join
+from gitexp.runs.journal import JOIN
+from gitexp.runs.run import ROOT, Run, join
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")

@@ -20,7 +20,8 @@ from gitexp.formats.errors import not_started
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo, files
 from gitexp.runs import capture, outputs, parsed, process_group, written
-from gitexp.runs.run import JOIN, ROOT, Run
+from gitexp.runs.journal import JOIN
+from gitexp.runs.run import ROOT, Run
 from gitexp.runs.system_metrics import Sampler
 
 _FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT")

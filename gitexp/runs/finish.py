@@ -34,9 +34,15 @@ def record(repo: Repo, folder: Path) -> store.Recorded:
     with repo.introduced():
         facts, torn = _read(folder)
         shot, made = snapshot_of(folder, facts), draft(repo, folder, facts)
+        # another took its name since it began: it would wait for that for ever
+        wanted = made.name if made.name and repo.refs(f"refs/tags/{made.name}") else None
+        made = made._replace(name=None) if wanted else made
         recorded = store.record(repo, shot, made, pending=PENDING + facts["id"])
     journal.delete(folder)
     cut = ["the last metric row was torn and left out"] if torn else []
+    if wanted:
+        how = f"gitexp rename {recorded.experiment.name} NAME"
+        cut.append(f"the name '{wanted}' was given meanwhile; to give it another: {how}")
     warnings = (*recorded.warnings, *facts.get("warnings", ()), *cut)
     return recorded._replace(warnings=warnings)
 
@@ -117,10 +123,9 @@ def overlap(repo: Repo, folder: Path, root: str) -> str | None:
     """Return why a run stands beside the branch: another went on in its work tree meanwhile. Two
     that meet leave a mark with each other, for the one that ends last; those that stand beside
     anyway, as trials and MLflow's nested runs, leave none."""
-    for other in journal.folders(repo):
-        facts = journal.facts(other) if other != folder else {}
-        if facts.get("root") == root and facts.get("beside") in (None, _OTHERS):
-            for met in (other, folder) if journal.is_alive(other) else ():
+    for other in journal.beside(repo, folder, root):
+        if journal.facts(other).get("beside") in (None, _OTHERS):
+            for met in (other, folder):
                 with suppress(OSError):
                     (met / _MET).touch()
     return _OTHERS if (folder / _MET).exists() else None

@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from gitexp.formats.experiment import MetricPoint
 from gitexp.repo import Repo, files, locks
 from gitexp.runs import fallback
 
+JOIN = "GITEXP_RUN"  # names the folder of the run that a child process is to join
 INHERITED = "inherited.yml"
 ALIVE = "alive"  # begins the names of what its owner and those who joined hold
 RECOVERING = "recovering"
@@ -180,6 +182,14 @@ def folders(repo: Repo) -> list[Path]:
     """Return the folders of all runs, dead or alive, oldest first."""
     found = (entry for entry in (repo.state_dir / "runs").glob("*") if entry.is_dir())
     return sorted(found, key=lambda entry: (facts(entry).get("started", ""), entry.name))
+
+
+def beside(repo: Repo, own: Path, root: str) -> Iterator[Path]:
+    """Yield the folders of the other runs that go on in a work tree; the one of whose command this
+    is a part, as where a Makefile calls ``gitexp run`` itself, is none."""
+    around = os.environ.get(JOIN)
+    others = (item for item in folders(repo) if item != own and str(item) != around)
+    yield from (item for item in others if facts(item).get("root") == root and is_alive(item))
 
 
 def hold(folder: Path, name: str = ALIVE) -> locks.Held:

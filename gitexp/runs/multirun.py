@@ -21,8 +21,9 @@ from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo, files
 from gitexp.runs import arguments, capture, command, finish, journal, parsed, written
+from gitexp.runs.journal import JOIN
 from gitexp.runs.journal_writer import Journal
-from gitexp.runs.run import JOIN, Run
+from gitexp.runs.run import Run
 from gitexp.store import result_paths
 
 _CLAIMED = "claimed"  # the folders of jobs that record themselves, a line each

@@ -23,7 +23,6 @@ from gitexp.store.names import check_label
 if TYPE_CHECKING:
     from gitexp.runs.checkpoints import Checkpoint
 
-JOIN = "GITEXP_RUN"  # names the folder of the run that a child process is to join
 ROOT = "GITEXP_ROOT"  # the work tree of that run
 _KINDS = {"png": "images", "csv": "tables"}
 

@@ -44,9 +44,8 @@ def mark(folder: Path, repo: Repo | None = None) -> Begun:
     """Return how all is just before the command starts."""
     file = folder / BEGUN
     file.write_bytes(b"")
-    for other in journal.folders(repo) if repo else ():
-        runs = other != folder and (other / BEGUN).exists() and journal.is_alive(other)
-        if runs and repo and journal.facts(other).get("root") == str(repo.root):
+    for other in journal.beside(repo, folder, str(repo.root)) if repo else ():
+        if (other / BEGUN).exists():
             (other / _SHARED).touch()
             (folder / _SHARED).touch()
     return Begun(file.stat().st_ctime_ns, dvc_experiments(repo) if repo else frozenset())

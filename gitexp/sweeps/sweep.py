@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitexp.formats.errors import UsageError
 from gitexp.repo import Repo
-from gitexp.runs.run import JOIN
+from gitexp.runs.journal import JOIN
 from gitexp.sweeps import driver_push, summary
 from gitexp.sweeps import plan as plans
 from gitexp.sweeps import space as spaces

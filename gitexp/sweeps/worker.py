@@ -31,8 +31,9 @@ from gitexp.formats import environment, message, settings
 from gitexp.repo import Repo, content, files
 from gitexp.runs import capture, journal, outputs, parsed, process_group, resume, written
 from gitexp.runs import command as commands
+from gitexp.runs.journal import JOIN
 from gitexp.runs.journal_writer import Journal
-from gitexp.runs.run import JOIN, ROOT, Run
+from gitexp.runs.run import ROOT, Run
 from gitexp.store import conditions
 from gitexp.sweeps import worktrees
 from gitexp.sweeps.worktrees import Place

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -94,3 +97,21 @@ def test_a_file_of_git_lfs_arrives_with_its_content(project: Project, tmp_path: 
     said = project.error("get", "exp-1", "data.bin", "-o", str(tmp_path / "b"), code=3)
     assert "'data.bin' has no content here, only a pointer" in said
     assert not (tmp_path / "b").exists()
+
+
+def test_files_come_out_of_a_repository_that_is_mounted_to_be_read(
+    project: Project, tmp_path: Path
+) -> None:
+    tracked(project)
+    root = shlex.quote(str(project.root))
+    words = [sys.executable, "-m", "gitexp", "get", "exp-1", "models", "-o", f"{tmp_path}/out"]
+    mount = f"mount --bind {root} {root} && mount -o remount,ro,bind {root} || exit 77"
+    words = ["unshare", "-m", "sh", "-c", f"{mount}; cd {root}; {shlex.join(words)}"]
+    if os.geteuid() != 0 or not shutil.which("unshare"):
+        pytest.skip("only root mounts")
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(words, env=env, capture_output=True, text=True)
+    if done.returncode == 77:
+        pytest.skip("nobody mounts here")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/models/deep/b.pkl").read_bytes() == b"\0b"

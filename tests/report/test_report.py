@@ -10,6 +10,7 @@ import json
 import math
 import os
 import re
+import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -315,6 +316,14 @@ def test_a_gate_finds_the_branch_s_own_experiment_and_the_base_s(project: Projec
     assert project.gitexp("gate", "-m", "rmse", "--against", "main").startswith("passed: exp-3")
     project.git("checkout", "-q", "main")
     assert "that main has not" in project.error("gate", "-m", "rmse", "--against", "main", code=3)
+
+
+def test_a_gate_names_a_newer_run_that_failed_before_it_had_the_metric(project: Project) -> None:
+    record(project, {}, {"rmse": 1.0})
+    project.run("run", "--", sys.executable, "-c", "raise SystemExit(3)")
+    done = project.run("gate", "-m", "rmse", "--max", "2")
+    assert "passed: exp-1" in done.stdout
+    assert "exp-2, which is newer and failed, has no 'rmse'" in done.stderr
 
 
 def test_nan_passes_no_gate(project: Project) -> None:

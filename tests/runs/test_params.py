@@ -343,6 +343,25 @@ def test_what_parses_something_else_is_no_param(project: Project) -> None:
     assert dict(gitexp.get("exp-3").params) == {}
 
 
+def test_what_starts_a_librarys_workers_is_no_param(project: Project, tmp_path: Path) -> None:
+    """Joblib's begin with a parser, as module, and torch's compiler's, by its path; the training
+    has none."""
+    worker = tmp_path / "site-packages/torch/_inductor/compile_worker/__main__.py"
+    worker.parent.mkdir(parents=True)
+    worker.write_text(
+        "import argparse\nparser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--parent')\nparser.parse_args()\n"
+    )
+    project.write(
+        "train.py",
+        "import math, subprocess, sys\nfrom joblib import Parallel, delayed\n"
+        "print('loss=', sum(Parallel(2)(delayed(math.sqrt)(at) for at in range(4))))\n"
+        f"subprocess.run([sys.executable, {str(worker)!r}, '--parent=7'], check=True)\n",
+    )
+    project.gitexp("run", "--", sys.executable, "train.py")
+    assert dict(gitexp.get("exp-1").params) == {}
+
+
 def test_a_run_that_was_killed_keeps_what_its_parser_said(project: Project) -> None:
     project.write("t.py", _parsing(a="1") + "\nimport os; os.kill(os.getpid(), 9)\n")
     done = project.run("run", "--", sys.executable, "t.py")

@@ -11,6 +11,7 @@ import math
 import multiprocessing
 import os
 import pickle
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -27,6 +28,7 @@ from gitexp.formats import message
 from gitexp.formats.errors import UsageError
 from gitexp.repo import Repo, snapshot
 from gitexp.runs import command, journal, start
+from gitexp.runs.details import Details
 from gitexp.runs.finish import dead_runs, live_runs
 from gitexp.runs.run import Run
 
@@ -583,6 +585,35 @@ def test_a_full_disk_warns_once_and_the_training_goes_on(project: Project) -> No
     assert len(found.history()) == 251
 
 
+def test_a_name_that_was_given_meanwhile_keeps_no_run_from_being_recorded(project: Project) -> None:
+    """Nor recover, which could never give it another."""
+    kept, dead = (start.begin(Repo.discover(), Details(name="best")) for _ in range(2))
+    project.git("tag", "best")
+    kept.end()
+    assert kept.recorded is not None
+    assert "gitexp rename exp-1 NAME" in kept.recorded.warnings[-1]
+    dead._journal.release()  # type: ignore[union-attr]
+    assert project.gitexp("recover").startswith("exp-2 ")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+@pytest.mark.parametrize(
+    "to", ["| true", ">/dev/full", "2>/dev/full", ">&-", "2>&-", "<&- >&- 2>&-"]
+)
+def test_where_nobody_takes_what_is_printed_the_run_is_as_it_was(project: Project, to: str) -> None:
+    project.commit(train_py="import sys\nprint('loss=1\\n' * 9999)\nsys.exit(7)\n")
+    run = f"{shlex.quote(sys.executable)} -m gitexp run -- {shlex.quote(sys.executable)} train.py"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{run} {to}"],
+        env={**os.environ, "PYTHONPATH": HERE},
+        capture_output=True,
+    )
+    assert done.returncode == 7, done.stderr
+    assert b"internal error" not in done.stderr
+    found = gitexp.get("exp-1")
+    assert (found.status, dict(found.metrics)) == ("failed", {"loss": 1})
+
+
 def test_a_repository_that_cannot_be_written_at_the_end_leaves_the_run_for_recover(
     project: Project,
 ) -> None:
@@ -595,6 +626,16 @@ def test_a_repository_that_cannot_be_written_at_the_end_leaves_the_run_for_recov
     assert project.gitexp("recover").startswith("exp-1 ")
     assert gitexp.get("exp-1").status == "finished"
     assert dict(gitexp.get("exp-1").metrics) == {"a": 1}
+
+
+def test_a_command_that_records_itself_is_an_experiment_inside_of_another(project: Project) -> None:
+    """As where a Makefile calls ``gitexp run``: neither takes the other for a stranger."""
+    project.commit(train_py="open('metrics.json', 'w').write('{\"loss\": 1}')\n")
+    run = [sys.executable, "-m", "gitexp", "run", "--"]
+    project.gitexp("run", "--", *run, sys.executable, "train.py")
+    inner, outer = (gitexp.get(f"exp-{at}") for at in (1, 2))
+    assert dict(inner.metrics) == dict(outer.metrics) == {"loss": 1}
+    assert project.git("rev-parse", "main") == inner.id
 
 
 def test_commands_that_run_in_one_folder_take_none_of_each_others_files(project: Project) -> None:

@@ -30,7 +30,7 @@ from gitexp.integrations.mlflow import contents, database, uris
 from gitexp.integrations.mlflow.tables import Tables
 from gitexp.repo import Repo
 from gitexp.runs import active
-from gitexp.runs.run import JOIN
+from gitexp.runs.journal import JOIN
 from gitexp.store.index import Index
 
 _READERS = (

@@ -52,6 +52,8 @@ def _asks(frame: Any) -> bool:
     if frame is None:
         return True
     file = frame.f_code.co_filename
+    if name == "__main__":  # a worker's, which a library starts by its path
+        name = file.partition("-packages" + os.sep)[2].replace(os.sep, ".")
     of_python = file.startswith(os.path.dirname(os.__file__)) and "-packages" not in file
     return not of_python and not _is_tool(name)
 
