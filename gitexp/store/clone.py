@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
-from contextlib import nullcontext
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 from gitexp.repo import Repo, files
@@ -44,6 +44,25 @@ def load(repo: Repo) -> Clone | None:
         return Clone(str(known["id"]), owners)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+@contextmanager
+def own_as_noted(repo: Repo, remote: str) -> Iterator[None]:
+    """Leave, over a fetch, this clone's gathering branch as its last whole push noted it. Where it
+    is further on the remote, a push was cut off, and the next brings the tags that it did not."""
+    known = load(repo)
+    owner = known.owner(remote) if known else None
+    mine = f"{SEEN}{remote}/{owner}"
+    before = repo.tip(mine) if owner else None
+    yield
+    after = repo.tip(mine) if owner else None
+    if (
+        after
+        and after != before
+        and not (before and repo.line("rev-list", "-1", before, f"^{after}"))
+    ):
+        step = f"update {mine} {before}" if before else f"delete {mine}"
+        repo.update_refs([f"{step} {after}"], f"gitexp: fetch of {remote}")
 
 
 def ensure(

@@ -187,6 +187,22 @@ def test_tags_that_no_killed_push_sent_go_with_the_next(ada: Project, remote: Pr
     assert "all experiments" in ada.gitexp("push")
 
 
+@pytest.mark.parametrize("fetched", [True, False])
+def test_tags_that_a_killed_first_push_did_not_bring_are_brought_by_the_next(
+    ada: Project, remote: Project, fetched: bool
+) -> None:
+    ada.gitexp("push")
+    remote.git("tag", "-d", "exp-1", "exp-2")
+    for ref in ada.git("for-each-ref", "--format=%(refname)", "refs/gitexp").split():
+        ada.git("update-ref", "-d", ref)
+    for _ in range(fetched):
+        ada.gitexp("pull")
+    assert "not on origin, as far as is known here: exp-1, exp-2;" in ada.gitexp("status")
+    assert ada.gitexp("push") == "pushed 2 tags to origin\n"
+    assert remote.tags() == ["exp-1", "exp-2"]
+    assert "all experiments" in ada.gitexp("push")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
 def test_a_push_killed_at_any_moment_leaves_nothing_that_the_next_cannot_finish(

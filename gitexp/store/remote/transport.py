@@ -15,7 +15,7 @@ from gitexp.formats import message
 from gitexp.formats.errors import GitError, UsageError, did_you_mean
 from gitexp.repo import Head, Progress, Repo, lock_files
 from gitexp.repo.complaints import complaint
-from gitexp.store import gathering, notes
+from gitexp.store import clone, gathering, notes
 from gitexp.store.ref_scan import REMOTES
 
 _RACES = (
@@ -117,16 +117,17 @@ def fetch(
     options = [*_APART, "--refmap=", "--progress" if progress else "--quiet"]
     options += ["--prune"] if prune else []
     asked = ("fetch", *options, "--", remote.name, *(only or refspecs(remote)))
-    try:
-        _ask(repo, remote, *asked, progress=progress)
-    except GitError as error:
-        if "conflict" in error.stderr and not prune:
-            # A tag there became a folder of tags, or the other way round, and the one that is gone
-            # has to go here, too.
-            fetch(repo, remote, refspecs(remote)[:1], prune=True)
-        elif not lock_files.freed(repo, error.stderr):
-            raise
-        _ask(repo, remote, *asked, progress=progress)
+    with clone.own_as_noted(repo, remote.name):
+        try:
+            _ask(repo, remote, *asked, progress=progress)
+        except GitError as error:
+            if "conflict" in error.stderr and not prune:
+                # A tag there became a folder of tags, or the other way round, and the one that is
+                # gone has to go here, too.
+                fetch(repo, remote, refspecs(remote)[:1], prune=True)
+            elif not lock_files.freed(repo, error.stderr):
+                raise
+            _ask(repo, remote, *asked, progress=progress)
 
 
 def _ask(repo: Repo, remote: Remote, *args: str, progress: Progress | None = None) -> str:
