@@ -97,7 +97,7 @@ def _run(
     **changed: Any,
 ) -> int:
     repo = Repo.discover()
-    known = _changed(settings.load(repo.root, repo.project), **changed)
+    known = _changed(repo, settings.load(repo.root, repo.project), **changed)
     told = _to_notify(notify, known)
     if changed["notify_when"] and not told:
         raise UsageError("who is to be told? --notify bell, webhook:VARIABLE or a command")
@@ -144,7 +144,17 @@ def _run(
     return ended.code or int(bool(score and score.faults))
 
 
+def _from_top(repo: Repo, patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """Return globs, seen from here or as they are, from the top of the repository."""
+    from glob import escape
+
+    here, top = (escape(str(folder)) for folder in (Path.cwd(), repo.root))
+    seen = [os.path.relpath(os.path.join(here, pattern), top) for pattern in patterns]
+    return tuple(dict.fromkeys([*seen, *patterns]))
+
+
 def _changed(
+    repo: Repo,
     known: settings.Settings,
     artifact: tuple[str, ...],
     metrics_file: tuple[str, ...],
@@ -155,8 +165,8 @@ def _changed(
     """Return the settings with what the command line says otherwise."""
     return replace(
         known,
-        outputs=(*known.outputs, *artifact),
-        metrics_files=(*known.metrics_files, *metrics_file),
+        outputs=(*known.outputs, *_from_top(repo, artifact)),
+        metrics_files=(*known.metrics_files, *_from_top(repo, metrics_file)),
         parser_params=known.parser_params if parser_params is None else parser_params,
         stdout=known.stdout if stdout is None else stdout and (known.stdout or True),
         notify_when=notify_when or known.notify_when,

@@ -338,6 +338,8 @@ def _line(found: Findings, content: bool) -> str:
     parts = [f"metrics: {len(found.origins)} from {message.some(sources)}"] if sources else []
     if not (sources or content):
         advice = "point at the files that the command writes with --metrics-file GLOB"
+        if found.known.metrics_files:
+            advice = f"it wrote no such file: {message.some(found.known.metrics_files)}"
         if found.seen:
             advice = f"looked into {message.some(found.seen)}; point at a file with --metrics-file"
         parts = [f"no metric found; {advice}"]

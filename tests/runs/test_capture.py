@@ -285,6 +285,20 @@ def test_what_a_command_has_git_ignore_stays_ignored(project: Project) -> None:
     assert project.git("status", "--porcelain") == ""
 
 
+def test_globs_of_a_command_are_seen_from_where_it_runs(project: Project) -> None:
+    here = project.root / "sub [1]"
+    here.mkdir()
+    project.write(".gitignore", "out/\n")
+    script = "import os; os.makedirs('out/a', exist_ok=True); open('out/a/m.json', 'w').write('{\"loss\": 1}')"
+    for option, glob in (("--metrics-file", "out/*/m.json"), ("--metrics-file", "sub */m.json")):
+        project.gitexp("run", option, glob, "--", sys.executable, "-c", script, cwd=here)
+        assert dict(gitexp.get("@").metrics) == {"loss": 1}
+    project.gitexp("run", "--artifact", "./out/*", "--", sys.executable, "-c", script, cwd=here)
+    assert gitexp.get("@").read("sub [1]/out/a/m.json") == b'{"loss": 1}'
+    done = project.run("run", "--metrics-file", "no.json", "--", sys.executable, "-c", "1")
+    assert "no metric found; it wrote no such file: no.json" in done.stderr
+
+
 def test_files_that_are_called_like_results_are_read_and_others_not() -> None:
     named = "metrics_fold1.json scores_test.yaml results-2026-11-29.csv hist.csv train_loss.csv report.json"
     others = "train.jsonl log_config.json eval_data.csv resultset.json scoreboard.json config.json"
