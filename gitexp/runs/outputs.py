@@ -176,11 +176,14 @@ def pick_up_data(run: Run, repo: Repo, tree: str) -> None:
 
 
 def exception(last_words: bytes) -> str | None:
-    """Return the last line that a command printed, where it names an exception."""
+    """Return the last line that a command printed, where it names an exception or, as parsers do of
+    wrong options, an error."""
     lines = [line for line in last_words.decode("utf-8", "replace").splitlines() if line.strip()]
     if lines and lines[-1].startswith("Set the environment variable HYDRA_FULL_ERROR=1"):
         lines.pop()
     found = lines and re.fullmatch(
-        r"([A-Za-z_][\w.]*\.)?[A-Z]\w*(Error|Exception|Interrupt|Exit|Warning)(: .*)?", lines[-1]
+        r"([A-Za-z_][\w.]*\.)?[A-Z]\w*(Error|Exception|Interrupt|Exit|Warning)(: .*)?"
+        r"|(.{1,80}: e|E)rror: .+",
+        lines[-1],
     )
     return environment.redact([message.one_line(lines[-1])[:300]])[0] if found else None
