@@ -11,7 +11,7 @@ import atexit
 import math
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from threading import current_thread
 from traceback import walk_stack
 from types import CodeType, FrameType
@@ -20,11 +20,10 @@ from typing import Any
 from gitexp.runs import active, exit_status
 from gitexp.runs.run import Run
 
+_MOST_CLASSES = 100
 _LIBRARIES = frozenset(
     ["catboost", "keras", "lightgbm", "lightning", "pytorch_lightning", "transformers", "xgboost"]
 )
-
-
 _unended: Training | None = None  # the last one with a run of its own
 
 
@@ -69,11 +68,9 @@ class Training:
         self._going_on().log_params(params)
 
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
-        """Log the metrics of one step: all that are real numbers, and nothing else of what the
-        library says."""
-        self._going_on().log_metrics(
-            {name: value for name, value in metrics.items() if _is_number(value)}, step=step
-        )
+        """Log the metrics of one step: all that are real numbers, or have one for each class, and
+        nothing else of what the library says."""
+        self._going_on().log_metrics(dict(_numbers(metrics)), step=step)
 
     def end(self) -> None:
         """End the run if it is this training's own; one that somebody else started goes on."""
@@ -160,9 +157,17 @@ def short(value: float) -> float:
     return float(f"{value:.7g}") if math.isfinite(value) else value
 
 
+def _numbers(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in metrics.items():
+        if len(getattr(value, "shape", ())) == 1 and 1 < len(value) <= _MOST_CLASSES:
+            yield from ((f"{name}.{at}", item) for at, item in enumerate(value.tolist()))
+        elif _is_number(value):
+            yield name, value
+
+
 def _is_number(value: Any) -> bool:
     try:
         float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):  # the last one is PyTorch's
         return False
     return not isinstance(value, str)

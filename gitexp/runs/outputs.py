@@ -25,9 +25,9 @@ MAX_OUTPUT = 1_000_000  # bytes of output that enter the experiment: its head an
 _LAST_WORDS = 1 << 14  # bytes
 # after the last frame, what else is printed may be more lines of the message
 _TRACEBACK = r'(?m)^  File ".+", line \d+.*\n(?:[ \t].*\n)*([A-Za-z_][\w.]*(?:: .*)?)$'
-_NAMED = (  # or what argparse says
+_NAMED = (  # or what argparse or click says
     r"(?m)^((?:(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning)(?:: .*)?)"
-    r"|[\w./-]+: error: .+)\Z"
+    r"|(?:.{1,80}: e|E)rror: .+)\Z"
 )
 
 

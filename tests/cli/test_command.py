@@ -177,6 +177,19 @@ def test_a_failed_command_says_which_exception_it_was(project: Project) -> None:
     )
     assert gitexp.get("exp-1").extra["error"] == "exit code 1: ValueError: no such column: price"
     assert gitexp.get("exp-2").extra["error"] == "exit code 3"
+    parsers = (
+        "import argparse; argparse.ArgumentParser('fit.py').parse_args()",
+        "import click; click.command()(print)()",
+    )
+    for number, (parser, said) in enumerate(
+        zip(
+            parsers,
+            ("fit.py: error: unrecognized arguments: --learn", "Error: No such option '--learn'."),
+        ),
+        3,
+    ):
+        project.gitexp("run", "--", PYTHON, "-c", parser, "--learn", code=2)
+        assert gitexp.get(number).failure == f"exit code 2: {said}"
 
 
 @pytest.mark.parametrize(

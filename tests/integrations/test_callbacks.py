@@ -491,6 +491,21 @@ def test_how_python_exits_tells_of_a_training_without_an_end(
     assert (made.status, made.failure) == (status, error)
 
 
+def test_a_metric_with_a_value_for_each_class_is_logged_by_class(project: Project) -> None:
+    """As that of Keras' F1Score is, by default."""
+    torch = pytest.importorskip("torch")
+    from gitexp.integrations.training import Training
+
+    training = Training({})
+    training.begin({})
+    odd = {"one": torch.ones(1), "square": torch.ones(2, 2), "large": np.ones(1000), "word": "x"}
+    training.log({"f1": np.array([0.5, 0.25]), "ap": torch.tensor([0.5, 1.0]), **odd}, 3)
+    training.end()
+    assert gitexp.get(1).metrics == {
+        "f1.0": 0.5, "f1.1": 0.25, "ap.0": 0.5, "ap.1": 1.0, "one": 1.0,
+    }  # fmt: skip
+
+
 def test_trainings_of_several_threads_at_once_share_a_run(project: Project) -> None:
     from gitexp.integrations.training import Training
 
