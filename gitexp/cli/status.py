@@ -54,8 +54,9 @@ def status_command(where: str | None, form: str | None) -> None:
     for folder in live:
         click.echo("\n".join(_lines(folder, _terminal())))
     for name, running in sweeps.items():
-        how = "is running" if running else "was killed; to continue it: gitexp sweep --resume "
-        click.echo(output.clean(f"sweep {name} {how}{'' if running else shlex.quote(name)}"))
+        again = f"gitexp sweep --resume {shlex.quote(name)}"
+        how = "is running" if running else f"was killed; to continue it: {again}"
+        click.echo(output.clean(f"sweep {name} {how}"))
     if not live and not any(sweeps.values()):
         click.echo("no run is active")
     for folder in dead:

@@ -185,7 +185,7 @@ def folders(repo: Repo) -> list[Path]:
 
 
 def beside(repo: Repo, own: Path, root: str) -> Iterator[Path]:
-    """Yield the folders of the other runs that go on in a work tree; the one of whose command this
+    """Yield the folders of the other active runs of a work tree; the one of whose command this
     is a part, as where a Makefile calls ``gitexp run`` itself, is none."""
     around = os.environ.get(JOIN)
     others = (item for item in folders(repo) if item != own and str(item) != around)
