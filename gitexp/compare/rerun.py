@@ -152,8 +152,7 @@ def execute(
 
     Args:
         repo: the user's repository, which data comes from.
-        python: the interpreter of an environment that was built for it; by itself the one that the
-            command names.
+        python: that of an environment built for it; by itself the one that the command names.
         shown: takes the command's output.
         reproduces: record it as a new experiment that says it reproduces this one.
         merges: record it as one that has these for its origins.
@@ -170,8 +169,7 @@ def execute(
     hashes = _bring_data(repo, tree, todo)
     lacking = content.told(content.missing(repo, tree))
     words = [_program(repo, tree, todo, python), *todo.words[1:]]
-    if not merges:
-        words = _forced(words)
+    words = words if merges else _forced(words)
     folder = worktree.place_of_run(tree)
     recorded = reproduces is not None or bool(merges)
     if recorded:

@@ -225,7 +225,7 @@ def last_of(file: BinaryIO, where: str = "metrics.csv") -> dict[str, float]:
     plain = file.readline() == HEADER
     with suppress(ValueError, OverflowError):
         while plain and (rows := file.read(_CHUNK) + file.readline()):
-            names, values, _, steps = _columns(rows)
+            names, values, _, steps = columns(rows)
             ats = [*map(int, steps)]
             pairs = zip(names, zip(ats, values))
             # mostly the steps rise, and of each name the last row is the newest
@@ -233,12 +233,14 @@ def last_of(file: BinaryIO, where: str = "metrics.csv") -> dict[str, float]:
                 if name not in last or at[0] >= last[name][0]:
                     last[name] = at
         if plain:
-            return {_text(name): parse_cell(value.decode()) for name, (_, value) in last.items()}
+            return {
+                name[1:-1].decode(): parse_cell(value.decode()) for name, (_, value) in last.items()
+            }
     file.seek(0)
     return last_values(read(file, where))
 
 
-def _columns(rows: bytes) -> tuple[Sequence[bytes], ...]:
+def columns(rows: bytes) -> tuple[Sequence[bytes], ...]:
     """Return the four columns of rows, names in their quotes; raises ValueError for rows that are
     not as ``format_row`` writes them, of names without quotes and commas."""
     count = rows.count(b"\r\n")
@@ -256,39 +258,6 @@ def _columns(rows: bytes) -> tuple[Sequence[bytes], ...]:
     ):
         raise ValueError("not as gitexp writes them")
     return columns
-
-
-def _text(name: bytes) -> str:
-    return name[1:-1].decode()
-
-
-def latest_of(data: bytes) -> list[MetricPoint] | None:
-    """Return the point of each metric that MLflow calls the latest: of the highest step, then the
-    highest time, then the highest value, where NaN is 0; None where the rows are not as we write
-    them."""
-    if not data.startswith(HEADER):
-        return None
-    found: dict[bytes, tuple[int, int, bytes]] = {}
-    with suppress(ValueError, OverflowError):
-        for name, value, time, step in zip(*_columns(data[len(HEADER) :])):
-            at = int(step), int(time)
-            known = found.get(name)
-            if (
-                known is None
-                or at > known[:2]
-                or (at == known[:2] and _rank(value) > _rank(known[2]))
-            ):
-                found[name] = *at, value
-        return [
-            MetricPoint(_text(name), parse_cell(value.decode()), milliseconds(str(time)), step)
-            for name, (step, time, value) in found.items()
-        ]
-    return None
-
-
-def _rank(value: bytes) -> float:
-    number = float(value)
-    return 0.0 if math.isnan(number) else number
 
 
 def check_mapping(values: object) -> None:

@@ -181,6 +181,40 @@ def metric_value(number: float, is_nan: bool = False) -> float:
     return math.copysign(math.inf, number) if abs(number) >= _LARGEST else number
 
 
+def latest_of(data: bytes) -> list[MetricPoint] | None:
+    """Return the point of each metric that MLflow calls the latest: of the highest step, then the
+    highest time, then the highest value, where NaN is 0; None where the rows are not as we write
+    them."""
+    if not data.startswith(metrics.HEADER):
+        return None
+    found: dict[bytes, tuple[int, int, bytes]] = {}
+    with suppress(ValueError, OverflowError):
+        for name, value, time, step in zip(*metrics.columns(data[len(metrics.HEADER) :])):
+            at = int(step), int(time)
+            known = found.get(name)
+            if (
+                known is None
+                or at > known[:2]
+                or (at == known[:2] and _rank(value) > _rank(known[2]))
+            ):
+                found[name] = *at, value
+        return [
+            MetricPoint(
+                name[1:-1].decode(),
+                metrics.parse_cell(value.decode()),
+                metrics.milliseconds(str(time)),
+                step,
+            )
+            for name, (step, time, value) in found.items()
+        ]
+    return None
+
+
+def _rank(value: bytes) -> float:
+    number = float(value)
+    return 0.0 if math.isnan(number) else number
+
+
 def metric_json(point: MetricPoint) -> dict[str, Any]:
     """Return a point as MLflow's REST API takes it: finite or by name, within 64 bits."""
     number = metrics.double(point.value)

@@ -79,28 +79,38 @@ def start_run(
         RepositoryError: there is no usable git repository.
     """
     global _active
-    if _active is not None and not _active.ended and _active.owned:
-        if not _active.left:
-            raise UsageError("a run is active in this process; end it first with gitexp.end_run()")
-        _active.end(_active.left)
+    _make_way()
     if not all_ranks and is_other_rank():
         run = Run(None, None, {})
     else:
         details = Details(name, message, note, None, each(labels), group, advance, sign=sign)
         run = _join_command(repo, details, resume) or _begin(repo, details, resume)
+    _log_given(run, params, each(inputs))
+    if system_metrics:
+        run.sample_system()
+    _active = run
+    return run
+
+
+def _make_way() -> None:
+    """End a run that only waits for an evaluation; raise UsageError for one that goes on."""
+    if _active is not None and not _active.ended and _active.owned:
+        if not _active.left:
+            raise UsageError("a run is active in this process; end it first with gitexp.end_run()")
+        _active.end(_active.left)
+
+
+def _log_given(run: Run, params: Any, inputs: Iterable[Any]) -> None:
+    """Log what a run begins with; discard our own where that cannot be."""
     try:
         if params:
             run.log_params(params)
-        for path in each(inputs):
+        for path in inputs:
             run.log_input(path)
     except BaseException:
         if run.owned:
             run.discard()
         raise
-    if system_metrics:
-        run.sample_system()
-    _active = run
-    return run
 
 
 def _join_command(repo: str | os.PathLike[str], details: Details, resume: str | None) -> Run | None:

@@ -242,8 +242,7 @@ def _take_metrics(path: str, found: Findings) -> None:
 
 def _join(found: Findings, path: str, name: str, points: list[MetricPoint]) -> None:
     """Add a series: of twins the longer one, another of the name under its file's name."""
-    # as dvclive's folders and its ``metrics.json`` have a name
-    spellings = (name, name.replace(".", "/"), name.replace("/", "."))
+    spellings = (name, name.replace(".", "/"), name.replace("/", "."))  # dvclive has both
     twin = next((other for other in spellings if other in found.points), None)
     alike = twin and posixpath.basename(found.origins[twin]) == posixpath.basename(path)
     if twin and _are_same(found.points[twin], points, bool(alike)):

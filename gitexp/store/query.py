@@ -47,8 +47,7 @@ _RESUMED = (
     'EXISTS (SELECT 1 FROM tag AS later WHERE later.resumes = tag."commit"'
     " AND later.verdict IS NOT 'discarded')"
 )
-# Of everybody's, each experiment once, by my name for it, else by its owner's, who gathered it:
-# those refs come before the ones of a remote's tags, and of tags that git itself fetched.
+# Each experiment once, by my name, else by its owner's (refs/gitexp/gathered is before all others).
 ONCE = (
     "({}) AND ref.ref = (SELECT ref FROM ref AS other WHERE other.number = tag.number ORDER BY mine"
     " DESC, ref LIMIT 1)"

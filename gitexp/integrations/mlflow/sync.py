@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gitexp.formats import late_values, message, metrics, params, result_files
+from gitexp.formats import late_values, message, params, result_files
 from gitexp.formats import mlflow_words as convert
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import STATUSES, MetricPoint
@@ -244,7 +244,7 @@ def write_experiment(tables: Tables, run: str, found: Contents) -> None:
         tables.empty(run)
     _put(tables, row, {**tags, convert.NAME: row.name}, found.spelt(flat), known, *edits)
     paths = result_files.paths(value.files)
-    latest = metrics.latest_of(found.files.get(paths[0], b"")) if len(paths) == 1 else None
+    latest = convert.latest_of(found.files.get(paths[0], b"")) if len(paths) == 1 else None
     if latest is None:  # another form, or not in this clone
         latest = [
             MetricPoint(key, number, row.end or end, 0) for key, number in value.metrics.items()
