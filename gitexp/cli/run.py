@@ -97,7 +97,7 @@ def _run(
     **changed: Any,
 ) -> int:
     repo = Repo.discover()
-    known = _changed(repo, settings.load(repo.root, repo.project), **changed)
+    known, reads = _changed(repo, settings.load(repo.root, repo.project), **changed)
     told = _to_notify(notify, known)
     if changed["notify_when"] and not told:
         raise UsageError("who is to be told? --notify bell, webhook:VARIABLE or a command")
@@ -109,6 +109,8 @@ def _run(
     if live.told:
         output.warn(live.told)
     live.read_arguments(files, from_args)
+    if reads:
+        live.set_condition("reads", reads)
     with _looked_after(live, told, known, command):
         try:
             if given:
@@ -161,16 +163,18 @@ def _changed(
     parser_params: bool | None,
     stdout: bool | None,
     notify_when: tuple[str, ...],
-) -> settings.Settings:
-    """Return the settings with what the command line says otherwise."""
-    return replace(
+) -> tuple[settings.Settings, dict[str, Any]]:
+    """Return the settings with what the command line says otherwise, and what of that says where
+    metrics are, as whoever runs the command again has to know."""
+    reads = {"metrics_files": [*_from_top(repo, metrics_file)], "stdout": stdout}
+    known = replace(
         known,
         outputs=(*known.outputs, *_from_top(repo, artifact)),
-        metrics_files=(*known.metrics_files, *_from_top(repo, metrics_file)),
         parser_params=known.parser_params if parser_params is None else parser_params,
-        stdout=known.stdout if stdout is None else stdout and (known.stdout or True),
         notify_when=notify_when or known.notify_when,
     )
+    said = {name: told for name, told in reads.items() if told not in (None, [])}
+    return settings.reading(known, reads), said
 
 
 def _jobs(

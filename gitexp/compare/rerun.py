@@ -18,15 +18,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TextIO
+from typing import Any, TextIO
 
 from gitexp.compare import venv
-from gitexp.formats import environment, message, metrics
+from gitexp.formats import environment, message, metrics, settings
 from gitexp.formats.errors import CannotRunError, GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, content, dvc, dvc_pointers, snapshot
 from gitexp.repo.files import read_bytes
-from gitexp.runs import command, journal, outputs, start, worktree
+from gitexp.runs import arguments, command, journal, outputs, start, worktree
 from gitexp.runs.run import Run
 from gitexp.store import conditions, connectivity, result_paths
 
@@ -47,6 +47,7 @@ class Task:
         metrics_file: where the recorded results lie in the tree; taken away before a run.
         brought: more files that it reads, which was not declared.
         project: the folder of its project, whose settings hold.
+        reads: what ``settings.reading`` takes.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Task:
     metrics_file: str = result_paths.METRICS
     brought: tuple[str, ...] = ()
     project: str = ""
+    reads: Any = None
 
     @property
     def shown(self) -> str:
@@ -126,6 +128,7 @@ def task(repo: Repo, experiment: Experiment) -> Task:
         requirements.data.decode("utf-8", "replace") if requirements else "",
         experiment.files.get("metrics", result_paths.METRICS),
         project=experiment.inside(""),
+        reads=experiment.extra.get("reads"),
     )
 
 
@@ -169,7 +172,7 @@ def execute(
     hashes = _bring_data(repo, tree, todo)
     lacking = content.told(content.missing(repo, tree))
     words = [_program(repo, tree, todo, python), *todo.words[1:]]
-    words = words if merges else _forced(words)
+    words = words if merges else arguments.forced(words)
     folder = worktree.place_of_run(tree)
     recorded = reproduces is not None or bool(merges)
     if recorded:
@@ -186,6 +189,7 @@ def execute(
             environ=_environ(repo, tree, todo, python) if environ is None else environ,
             shown=shown,
             apart=folder,
+            known=settings.reading(settings.load(inside.root, inside.project), todo.reads),
             keep=bool(merges),
         )
         _check(ended, todo, f"; {lacking}" if lacking else _last_line(live.folder))
@@ -223,6 +227,8 @@ def _begin(
         beside="it merges others" if merges else "it reproduces another experiment",
     )
     live.set_condition("inputs", {path: found for path, found in hashes.items() if found})
+    if isinstance(todo.reads, dict):
+        live.set_condition("reads", todo.reads)
     if reproduces:
         live.set_condition("reproduces", {"name": reproduces.name, "commit": reproduces.id})
         live.set_fact("Reproduces", f"{reproduces.id} ({reproduces.name})")
@@ -286,16 +292,6 @@ def _program(repo: Repo, tree: Path, todo: Task, python: Path | None) -> str:
         places = (top / todo.directory / word for top in (tree, repo.root))
         return next((os.path.abspath(place) for place in places if place.exists()), word)
     return word
-
-
-def _forced(words: list[str]) -> list[str]:
-    """Return a command that has DVC run its stages, which ``dvc.lock`` says are up to date."""
-    names = [os.path.basename(word) for word in words]
-    for how in (["dvc", "repro"], ["dvc", "exp", "run"]):
-        for at in range(len(words)):
-            if names[at : (end := at + len(how))] == how and not {"-f", "--force"} & {*words}:
-                return [*words[:end], "--force", *words[end:]]
-    return words
 
 
 def _environ(repo: Repo, tree: Path, todo: Task, python: Path | None) -> dict[str, str]:

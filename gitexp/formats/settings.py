@@ -163,6 +163,20 @@ def _parse(path: Path, data: bytes) -> dict[str, Any]:
         raise FormatError(f"{path.name} cannot be read as TOML: {error}") from None
 
 
+def reading(known: Settings, said: Any) -> Settings:
+    """Return settings with what ``gitexp run`` was told, or anybody's tag says that it was, of
+    where metrics are: ``metrics_files`` and ``stdout``."""
+    said = said if isinstance(said, dict) else {}
+    files, stdout = said.get("metrics_files"), said.get("stdout")
+    files = [item for item in files if isinstance(item, str)] if isinstance(files, list) else []
+    always = (known.stdout or True) if stdout else False
+    return replace(
+        known,
+        metrics_files=(*known.metrics_files, *files),
+        stdout=always if isinstance(stdout, bool) else known.stdout,
+    )
+
+
 def _pattern(text: str) -> str:
     """Return a regular expression that names metrics; raise FormatError where it is none."""
     try:

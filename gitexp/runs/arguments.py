@@ -153,3 +153,13 @@ def _values(command: Sequence[str], at: int) -> list[str]:
     numbers = [re.fullmatch(_NUMBER, word) is not None for word in here]
     alike = all(numbers) or (not any(numbers) and at + len(here) < len(command))
     return here if alike else here[:1]
+
+
+def forced(words: list[str]) -> list[str]:
+    """Return a command that has DVC run its stages, which ``dvc.lock`` says are up to date."""
+    names = [os.path.basename(word) for word in words]
+    for how in (["dvc", "repro"], ["dvc", "exp", "run"]):
+        for at in range(len(words)):
+            if names[at : (end := at + len(how))] == how and not {"-f", "--force"} & {*words}:
+                return [*words[:end], "--force", *words[end:]]
+    return words

@@ -405,3 +405,16 @@ def test_a_seeded_torch_training_comes_out_bit_for_bit(project: Project) -> None
     project.commit(train_py=TORCH.replace("gitexp.seed_everything(3)", ""))
     project.gitexp("run", "--", PYTHON, "train.py")
     assert "two equal runs differ" in project.gitexp("reproduce", "exp-2", "--yes", code=1)
+
+
+def test_where_a_run_was_told_to_look_for_metrics_holds_when_it_is_run_again(
+    project: Project,
+) -> None:
+    script = "open('odd.json', 'w').write('{\"rmse\": 2}'); open('metrics.json', 'w').write('{\"n\": 3}')"
+    project.write("train.py", f"{script}; print('acc: 0.5')\n")
+    told = ("--metrics-file", "odd.json", "--stdout")
+    project.gitexp("run", *told, "--", "python", "train.py")
+    assert dict(gitexp.get("@").metrics) == {"rmse": 2, "n": 3, "acc": 0.5}
+    for name in ("exp-1", "exp-2"):
+        said = project.gitexp("reproduce", name, "--yes", "--record")
+        assert f"same: {name} came out as it was recorded (3 metrics)" in said
