@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
-import numpy as np
 
-from gitexp.integrations.training import Training, short
+from gitexp.integrations.training import Training, written
 
 
 class GitexpCallback(keras.callbacks.Callback):
@@ -56,8 +55,6 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
             found |= inner if key == "config" else {key: inner}
         elif key == "name":  # adam_1 is the second one of the process
             found[key] = re.sub(r"_\d+$", "", value)
-        elif isinstance(value, float):
-            found[key] = short(value) if value == float(np.float32(value)) else value
-        elif isinstance(value, (str, int)) and key not in ("module", "registered_name"):
-            found[key] = value
+        elif isinstance(value, (str, int, float)) and key not in ("module", "registered_name"):
+            found[key] = written(value)
     return found

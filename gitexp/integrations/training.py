@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import math
+import struct
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -155,6 +156,13 @@ def curves(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def short(value: float) -> float:
     """Return a 32-bit float as people write it: 0.1 for 0.100000001."""
     return float(f"{value:.7g}") if math.isfinite(value) else value
+
+
+def written(value: Any) -> Any:
+    """Return a float that a library held in 32 bits as people wrote it, anything else as it is."""
+    if isinstance(value, float) and abs(value) < 1e38:
+        return short(value) if value == struct.unpack("f", struct.pack("f", value))[0] else value
+    return value
 
 
 def _numbers(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -215,7 +215,7 @@ def test_catboost_logged_afterwards(project: Project, period: int, evaluated: li
 
     x, y = data()
     model = catboost.CatBoostRegressor(
-        iterations=4, depth=2, verbose=False, metric_period=period
+        iterations=4, depth=2, learning_rate=0.1, verbose=False, metric_period=period
     )  # as its own files have it, too
     model.fit(x, y, eval_set=(x, y), callbacks=[ours.GitexpCallback(model)])
     with gitexp.start_run() as run:
@@ -226,6 +226,7 @@ def test_catboost_logged_afterwards(project: Project, period: int, evaluated: li
     files = gitexp.import_runs("catboost", project.root / "catboost_info")
     assert (steps(files.experiments[0], "test/RMSE"), files.unread) == (evaluated, ())
     made = gitexp.get(2)
+    assert made.params["learning_rate"] == 0.1
     assert steps(made, "validation-RMSE") == evaluated
     assert made.metrics["validation-RMSE"] == pytest.approx(
         model.get_evals_result()["validation"]["RMSE"][-1]
