@@ -103,8 +103,7 @@ def _run(
         raise UsageError("who is to be told? --notify bell, webhook:VARIABLE or a command")
     by = shared.agreed_judge(repo, judge, trusted)
     files = {str(file): params.load_file(file) for file in params_file}
-    if from_args:
-        files.update(parsed.config_files(command))
+    files |= parsed.config_files(command) if from_args else {}
     live = start.begin(repo, details, command=list(command), talk=shared.talk(), resume=resume)
     if live.told:
         output.warn(live.told)

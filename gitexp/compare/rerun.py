@@ -174,8 +174,7 @@ def execute(
     words = [_program(repo, tree, todo, python), *todo.words[1:]]
     words = words if merges else arguments.forced(words)
     folder = worktree.place_of_run(tree)
-    recorded = reproduces is not None or bool(merges)
-    if recorded:
+    if recorded := reproduces is not None or bool(merges):
         folder.mkdir()
         live = _begin(inside, todo, hashes, reproduces, merges)
     else:
