@@ -41,6 +41,9 @@ class GitexpCallback(TrainerCallback):
         if state.is_world_process_zero:
             self._training.log(logs or {}, step=state.global_step)
 
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._training.evaluates()
+
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._training.trained()
 

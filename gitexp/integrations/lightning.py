@@ -6,6 +6,7 @@ Under distributed training rank 0 alone logs.
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
@@ -27,6 +28,8 @@ class GitexpLogger(Logger):
     def __init__(self, **options: Any) -> None:
         super().__init__()
         self._training = Training(options)
+        self._params: dict[str, Any] = {}
+        self._version = os.urandom(4).hex()
 
     @property
     def name(self) -> str:
@@ -34,18 +37,25 @@ class GitexpLogger(Logger):
 
     @property
     def version(self) -> str:
-        """Name the run, so that each has a folder of its own for checkpoints."""
-        return self._run_id() or ""
-
-    @rank_zero_only
-    def _run_id(self) -> str:
-        return self._training.run_id
+        """Give each logger a folder of its own for checkpoints."""
+        return self._version
 
     @rank_zero_only
     def log_hyperparams(
         self, params: Mapping[str, Any] | Namespace, *args: Any, **kwargs: Any
     ) -> None:
-        self._training.log_params(vars(params) if isinstance(params, Namespace) else params)
+        given = dict(vars(params) if isinstance(params, Namespace) else params)
+        known, self._params = self._params, {**self._params, **given}
+        if not known.keys() & given.keys():  # else they may be those of another training
+            self._training.log_params(given)
+
+    @rank_zero_only
+    def log_graph(self, model: Any, *args: Any, **kwargs: Any) -> None:
+        """Lightning asks for it as each fit and each evaluation begins, after the params."""
+        if getattr(model.trainer.state, "fn", None) == "fit":
+            self._training.begin(self._params)
+        elif self._training.go_on():
+            self._training.log_params(self._params)
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

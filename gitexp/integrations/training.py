@@ -18,10 +18,11 @@ from traceback import walk_stack
 from types import CodeType, FrameType
 from typing import Any
 
-from gitexp.runs import active, exit_status
+from gitexp.runs import active, deferred, exit_status
 from gitexp.runs.run import Run
 
 _MOST_CLASSES = 100
+_EVALUATED = 60.0  # seconds after a training in which an evaluation is its own
 _LIBRARIES = frozenset(
     ["catboost", "keras", "lightgbm", "lightning", "pytorch_lightning", "transformers", "xgboost"]
 )
@@ -52,17 +53,15 @@ class Training:
         callback of such a training begins is not logged: its params and losses are not those of the
         run, which goes on.
         """
-        if self._run is None or self._run is not self._own or self._run.ended or self._trained:
+        if self._trained or not self.go_on():
             self._start(self._left)
-        else:
-            self._ends, self._own.left = self._left, ""
-        self._trained = True
+        self._ends, self._trained = self._left, True
         self.log_params(params)
 
-    @property
-    def run_id(self) -> str:
-        """What the run is called while it goes on."""
-        return self._going_on().id
+    def go_on(self) -> bool:
+        """Take back ``trained``: an evaluation begins. Return whether a run of our own goes on."""
+        run = self._own if self._run is self._own else None
+        return run is not None and (run.going_on or run.go_on())
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log params that are known later."""
@@ -71,7 +70,14 @@ class Training:
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
         """Log the metrics of one step: all that are real numbers, or have one for each class, and
         nothing else of what the library says."""
-        self._going_on().log_metrics(dict(_numbers(metrics)), step=step)
+        run = self._going_on()
+        run.log_metrics(dict(_numbers(metrics)), step=step)
+        deferred.touch(run.id)
+
+    def evaluates(self) -> None:
+        """Have a run that is trained wait longer."""
+        if self._run:
+            deferred.touch(self._run.id)
 
     def end(self) -> None:
         """End the run if it is this training's own; one that somebody else started goes on."""
@@ -81,20 +87,16 @@ class Training:
         self._run = self._run and self._own  # that of the outer training, if it has this callback
 
     def trained(self) -> None:
-        """Keep the run for what is evaluated after the training: it ends with the next one, by
-        ``gitexp.start_run`` or ``gitexp.end_run``, or when Python exits."""
-        self._leave("finished")
+        """End the run when nothing came for a minute, with the next one or when Python exits: what
+        is evaluated after the training belongs to it."""
+        if self._own and self._run is self._own:
+            self._own.end_later("finished", quiet=_EVALUATED)
+        self._run = self._run and self._own
 
     def fail(self) -> None:
         """Let go of the run, which ends with the error when Python exits, or with the next
         training."""
-        self._leave("failed")
-        self._run = None
-
-    def _leave(self, left: str) -> None:
-        if self._own and self._run is self._own:
-            self._ends = self._own.left = left
-        self._run = self._run and self._own  # that of the outer training, if it has this callback
+        self._ends, self._run = "failed", None
 
     def _going_on(self) -> Run:
         return self._start("finished") if self._run is None or self._run.ended else self._run
@@ -110,7 +112,8 @@ class Training:
                 warnings.warn(told, RuntimeWarning, stacklevel=3)
                 self._run = Run(None, None, {})
                 return self._run
-            last._own.end(last._ends)
+            if not deferred.settle(last._own.id):
+                last._own.end(last._ends)
         joined = active.active_run()
         self._run = run = joined or active.start_run(**self._options)
         self._own, self._trained = None if joined else run, False

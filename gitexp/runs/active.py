@@ -79,7 +79,8 @@ def start_run(
         RepositoryError: there is no usable git repository.
     """
     global _active
-    _make_way()
+    if _active is not None and _active.going_on and _active.owned:
+        raise UsageError("a run is active in this process; end it first with gitexp.end_run()")
     if not all_ranks and is_other_rank():
         run = Run(None, None, {})
     else:
@@ -90,14 +91,6 @@ def start_run(
         run.sample_system()
     _active = run
     return run
-
-
-def _make_way() -> None:
-    """End a run that only waits for an evaluation; raise UsageError for one that goes on."""
-    if _active is not None and not _active.ended and _active.owned:
-        if not _active.left:
-            raise UsageError("a run is active in this process; end it first with gitexp.end_run()")
-        _active.end(_active.left)
 
 
 def _log_given(run: Run, params: Any, inputs: Iterable[Any]) -> None:
@@ -188,11 +181,15 @@ def active_run() -> Run | None:
 def end_run(status: str = "finished") -> Experiment | None:
     """End the current run and return the experiment; None where no run is active.
 
+    A run of a training that has ended, and only waits for an evaluation, is recorded as it ended.
+
     Args:
         status: ``finished``, ``failed`` or ``killed``.
     """
-    run = _going_on()
-    return run.end(status) if run is not None else None
+    last, run = _active, _going_on()
+    if run is not None:
+        return run.end(status)
+    return last.experiment if last is not None and deferred.settle(last.id) else None
 
 
 def _on_current(

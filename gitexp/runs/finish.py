@@ -72,7 +72,7 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
         last=metrics.last_in(metrics_file) if is_there else {},
         started=message.parse_time(facts["started"]).astimezone(),
         files=result_paths.choose(_writable(repo, facts), project=project(facts)),
-        status=facts.get("status", "killed"),
+        status=facts.get("status") or "killed",
         duration=facts.get("duration") or journal.lived(folder, facts["started"]),
         title=facts.get("title"),
         note=facts.get("note", ""),

@@ -53,7 +53,6 @@ class LiveRun:
         self.silent = folder is None
         self.owned = owned is not None
         self.ended = False
-        self.left = ""  # how the next run ends it, which only waits for an evaluation
         self._repo = repo
         self._facts = facts
         self._began = monotonic()
@@ -223,16 +222,18 @@ class LiveRun:
             if self._repo is not None:  # a trial's worker may have to push it before it lets go
                 closed.release()
 
-    def end_later(self, status: str, error: str | None) -> None:
-        """End the run, and record it at the next quiet moment (``deferred.py``); until then it may
-        log. It counts as failed where Python exits through what was passing now (``finally:
-        end``)."""
+    def end_later(
+        self, status: str, error: str | None = None, quiet: float = deferred.QUIET
+    ) -> None:
+        """End the run, and record it when nothing came for ``quiet`` seconds (``deferred.py``);
+        until then it may log. It counts as failed where Python exits through what was passing now
+        (``finally: end``)."""
         if self.ended or not self.owned:
             return
         self._closing = True
         self.know(status=status, error=error, duration=self._elapsed())
         self._passing = sys.exc_info()[1]
-        deferred.later(self.id, self._end_now, deferred.QUIET)
+        deferred.later(self.id, self._end_now, quiet)
 
     def go_on(self) -> bool:
         """Take back ``end_later``, and return whether that was still possible."""

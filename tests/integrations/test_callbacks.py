@@ -280,7 +280,7 @@ def test_lightning(project: Project) -> None:
 
 
 def test_lightning_evaluates_in_the_run_of_its_training(project: Project) -> None:
-    """One logger is one experiment, as with Lightning's own, and has a folder for checkpoints."""
+    """A second fit of one logger is a second experiment; each logger has its folder for checkpoints."""
     torch = pytest.importorskip("torch")
     lightning = pytest.importorskip("lightning")
     from gitexp.integrations.lightning import GitexpLogger
