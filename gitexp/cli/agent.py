@@ -85,8 +85,8 @@ def _usual(root: Path) -> Path:
 def mcp_command() -> None:
     """Serve this repository's experiments to an agent, as an MCP server over stdin and stdout.
 
-    Its tools are the commands that read, and run, keep, discard and merge; nothing that deletes.
-    Needs gitexp[mcp].
+    Its tools are list, show, diff, compare, tree, curve, tried and status, and run, keep, discard,
+    merge and gate; none of them deletes anything. Needs gitexp[mcp].
 
     \b
     Example:

@@ -159,7 +159,7 @@ def nothing(index: Index, asked: bool, everybody: bool) -> str:
     if asked:
         return "no experiment fits; to see them all: gitexp list"
     if not everybody and index.count(everybody=True):
-        return "no experiment of yours yet; to see those on remotes: gitexp list --all"
+        return "no experiment of yours here yet; to see all: gitexp list --all"
     if index.repo.is_shallow:
         return "no experiment is in this shallow clone; to bring them: git fetch --unshallow --tags"
     return (

@@ -75,7 +75,11 @@ def _sweeps(repo: Repo) -> dict[str, bool]:
     whose folders are there."""
     top = repo.state_dir / "sweeps"
     found = sorted(top.iterdir()) if top.is_dir() else []
-    return {item.name: journal.is_alive(item) for item in found if item.name != journal.ASIDE}
+    return {
+        item.name: journal.is_alive(item)
+        for item in found
+        if item.name != journal.ASIDE and item.is_dir()
+    }
 
 
 def _rows(

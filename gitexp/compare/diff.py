@@ -21,6 +21,7 @@ from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo, dvc_pointers, dvc_status, snapshot
 from gitexp.repo.dvc_pointers import DataChange
+from gitexp.repo.process import chunks
 from gitexp.store import connectivity, reference
 from gitexp.store import result_paths as results
 from gitexp.store.api import Folder, opened
@@ -221,14 +222,16 @@ def _trees(
 def _differing(
     repo: Repo, how: str, sides: Sequence[str], own: set[str], paths: Iterable[str]
 ) -> bytes:
-    """Return what git says of the code that differs. Results may be too many to be named to git: it
-    is told what there is least of, of all that differs the code or the rest."""
+    """Return what git says of the code that differs. Results may be too many to be named to git: of
+    all that differs it is told what is fewer, the code, in lots, or the rest."""
     names = ("diff-tree", "-r", "-z", "--no-renames", "--name-only", *sides, "--")
     listed = repo.entries(*names, *results.code_pathspec((), paths))
     code = [path for path in listed if not (results.holds(own, path) or _is_own(path))]
     rest = {*listed}.difference(code)
-    least = results.code_pathspec(*(((), code) if len(code) < len(rest) else (rest, paths)))
-    return repo.git(*_DIFF, *how.split(), *sides, "--", *least) if code else b""
+    lots = [results.code_pathspec((), lot) for lot in chunks(code)]
+    if len(rest) < len(code) and len([*chunks([*rest])]) < 2:
+        lots = [results.code_pathspec(rest, paths)]
+    return b"".join(repo.git(*_DIFF, *how.split(), *sides, "--", *lot) for lot in lots)
 
 
 def _outputs(repo: Repo, a: Experiment, b: Experiment) -> Iterator[OutputChange]:

@@ -75,7 +75,7 @@ def verify(
             if experiment.id not in there:
                 problems.append(f"its commit {experiment.short} is not in this clone")
             elif experiment.id in holes:
-                how = "in a partial one, to bring them: gitexp pull --all-files"
+                how = "into a partial one, this brings them: gitexp pull --all-files"
                 problems.append(f"files of its commit are missing in this clone; {how}")
             else:
                 problems += _contradictions(repo, experiment, tag, *next(contents))

@@ -9,6 +9,7 @@ option that only the new code knows), then those that did most.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,8 @@ class Attribution:
         noise."""
         terms = [self.after, -self.base, *(-(part.change or 0.0) for part in self.parts)]
         rest = sum(terms)
-        return rest if abs(rest) > 1e-12 * max(map(abs, terms)) else 0.0  # that is rounding
+        rounding = math.isfinite(rest) and abs(rest) <= 1e-12 * max(map(abs, terms))
+        return 0.0 if rounding else rest
 
 
 def attribute(

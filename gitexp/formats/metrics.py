@@ -279,7 +279,7 @@ def from_mapping(values: Mapping[str, Any], timestamp: int) -> list[MetricPoint]
 
 
 def _series(value: Any) -> Iterable[tuple[int, Any]]:
-    if isinstance(value, Mapping) and all(type(step) is int for step in value):
+    if isinstance(value, Mapping) and value and all(type(step) is int for step in value):
         return value.items()
     return enumerate(value if isinstance(value, (list, tuple)) else [value])
 

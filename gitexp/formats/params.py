@@ -141,7 +141,7 @@ def plain(value: Any, depth: int = 0) -> Any:
 
 def _fields(value: Any) -> Any:
     """Return the mapping that a dataclass or a namespace stands for; all else as it is."""
-    if type(value).__name__ in ("Namespace", "SimpleNamespace"):
+    if type(value).__name__ in ("Namespace", "SimpleNamespace") and hasattr(value, "__dict__"):
         return vars(value)
     if not hasattr(type(value), "__dataclass_fields__"):
         return value

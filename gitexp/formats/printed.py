@@ -104,11 +104,13 @@ def read_output(text: str, patterns: Sequence[str] = ()) -> list[MetricPoint]:
 
 def _shown(text: str) -> list[str]:
     """Return the lines as they ended, without frames of a bar that has a later one further down."""
-    drawn = (line.split("\r") for line in text.replace("\x08", "\r").split("\n"))
-    lines = [next((part for part in reversed(parts) if part.strip()), "") for parts in drawn]
+    drawn = text.split("\n")
+    lines = [next(filter(str.strip, reversed(re.split("[\r\x08]", line))), "") for line in drawn]
     frames = [(at, found) for at, line in enumerate(lines) if (found := _FRAME.match(line))]
     for (at, one), (_, other) in itertools.pairwise(frames):
-        if int(one[1]) < int(one[2]) == int(other[2]) and int(one[1]) <= int(other[1]):
+        later = int(one[1]) < int(one[2]) == int(other[2]) and int(one[1]) <= int(other[1])
+        # Keras 3 goes back over a frame that it draws again; "- 3s" is in anybody's lines
+        if drawn[at].endswith("\x08") or (later and not one[0].endswith("s ")):
             lines[at] = ""
     return lines
 
@@ -306,9 +308,7 @@ def _fields(line: str, has_step: bool) -> Iterator[tuple[str, float]]:
     at = 0
     for start in _START.finditer(line):
         may_end = is_of_name(start[0]) or line.endswith("'s ", 0, start.start())
-        if start.start() < at or not may_end:
-            continue
-        match = _VALUE.match(line, start.end())
+        match = _VALUE.match(line, start.end()) if may_end and start.start() >= at else None
         if not match:
             continue
         _, separator, part, whole, number, percent = match.groups()

@@ -23,7 +23,7 @@ PARAMS_FILES = ("hparams.yaml", "args.yaml", "args.json", ".hydra/config.yaml", 
 _PARAMS_NAME = r"(?i)params?\.(ya?ml|json|toml)"
 _METRICS_NAME = (
     r"(?i)(?:.*[-_.])?(?:metrics?|scores?|results?|eval|evaluation|hist|history|log|logs|loss"
-    r"|losses|performance|progress|report|trainer_state|learn_error|test_error)"
+    r"|losses|performance|progress|trainer_state|learn_error|test_error)"
     r"(?:[-_.]?(?:fold|seed|run|train|val|valid|dev|test|final|best)?[-_]?[\d-]*)"
     r"\.(?:json|jsonl|ndjson|ya?ml|toml|csv|tsv)"
 )

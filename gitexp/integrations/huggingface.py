@@ -74,5 +74,6 @@ def _is_set(value: Any, field: Any) -> bool:
     """Whether an argument is another than its default, which may be filled in as an empty one."""
     default = None if field.default is MISSING else field.default
     make: Any = type(value)
+    empty = value in (None, "") or value is False or value in ([], {})
     filled_in = is_dataclass(value) and value == make()
-    return value != default and bool(value or default) and not filled_in
+    return value != default and (bool(default) or not empty) and not filled_in

@@ -53,7 +53,7 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, Mapping):
             inner = _settings(value)
             found |= inner if key == "config" else {key: inner}
-        elif key == "name":  # adam_1 is the second one of the process
+        elif key == "name" and isinstance(value, str):  # adam_1 is the second one of the process
             found[key] = re.sub(r"_\d+$", "", value)
         elif isinstance(value, (str, int, float)) and key not in ("module", "registered_name"):
             found[key] = written(value)

@@ -41,7 +41,12 @@ class GitexpCallback:
         log(
             params=trial.params,
             metrics=found,
-            status=_STATUS.get(state, "finished"),
-            started=trial.datetime_start,
-            **{"advance": False, "group": study.study_name, **self._options, "labels": labels},
+            **{
+                "status": _STATUS.get(state, "finished"),
+                "started": trial.datetime_start,
+                "advance": False,
+                "group": study.study_name,
+                **self._options,
+                "labels": labels,
+            },
         )

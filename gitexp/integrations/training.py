@@ -8,7 +8,6 @@ want MLflow, whose autologgers (``gitexp.autolog()``) log more.
 from __future__ import annotations
 
 import atexit
-import math
 import struct
 import sys
 import warnings
@@ -158,7 +157,11 @@ def curves(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 def short(value: float) -> float:
     """Return a 32-bit float as people write it: 0.1 for 0.100000001."""
-    return float(f"{value:.7g}") if math.isfinite(value) else value
+    if not abs(value) < 1e38:
+        return value
+    narrow = struct.pack("f", value)
+    spelt = (float(f"{value:.{digits}g}") for digits in range(6, 10))
+    return next(number for number in spelt if struct.pack("f", number) == narrow)
 
 
 def written(value: Any) -> Any:

@@ -79,9 +79,9 @@ def options(
     """Yield ``(name, values, words as written)`` for each option and assignment of a command line;
     a flag's values are None, and so is the name of a word that is neither."""
     own = own or start(command)
-    tool = next(
-        filter(_TOOLS.__contains__, map(os.path.basename, command[: own if own > 1 else 3])), None
-    )
+    after = 2 if command[1:2] == ["run"] else own - 1  # uv run dvc, python -m dvc
+    first = (*command[:1], *command[after : after + 1])
+    tool = next(filter(_TOOLS.__contains__, map(os.path.basename, first)), None)
     at = 0
     while at < len(command):
         word = command[at]

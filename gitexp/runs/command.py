@@ -117,7 +117,7 @@ def execute(
     outputs.keep_output(run, rest)
     for name, value in {"Exit-Code": code or None, **used}.items():
         run.set_fact(name, value)
-    return Ended(code, outputs.exception(log.last_words) if code else None, told, found)
+    return Ended(code, outputs.exception(log.last_words, code) if code else None, told, found)
 
 
 def _environ(run: Run, repo: Repo, program: str, environ: Mapping[str, str]) -> dict[str, str]:

@@ -190,15 +190,15 @@ def pick_up_data(run: Run, repo: Repo, tree: str) -> None:
         run.add_facts("warnings", [told])
 
 
-def last_exception(folder: Path) -> str | None:
+def last_exception(folder: Path, code: int = 1) -> str | None:
     """Return what ``exception`` finds in the output of a run."""
-    return exception(_ends(folder, _LAST_WORDS)[1])
+    return exception(_ends(folder, _LAST_WORDS)[1], code)
 
 
-def exception(last_words: bytes) -> str | None:
-    """Return the first line of the exception whose traceback a command printed last, or its last
-    line, where that names an exception."""
+def exception(last_words: bytes, code: int) -> str | None:
+    """Return the first line of the exception whose traceback a command printed last, where it
+    exited as Python does then; or its last line, where that names an exception."""
     text = re.sub(r"\x1b\[[\d;]*m", "", last_words.decode("utf-8", "replace"))
     lines = text.replace("\r\n", "\n").strip()
-    found = re.findall(_TRACEBACK, lines) or re.findall(_NAMED, lines)
+    found = (code == 1 and re.findall(_TRACEBACK, lines)) or re.findall(_NAMED, lines)
     return environment.redact([message.one_line(found[-1])[:300]])[0] if found else None

@@ -83,10 +83,7 @@ def checkout(
         _bring_free(repo, found.free)
         notes = (*notes, *survey.put_away(repo, index), *_fill(repo, repo.root))
     notes = (*_adopted(target, found), *_lost_folder(target, cwd), *notes)
-    notes = (*notes, *_bring_data(repo, repo.root, arriving))
-    changed = dvc_status.suspects(repo, dvc_pointers.here(repo)) if data else ()
-    if changed:
-        notes = (*notes, f"changed since the last dvc commit, and left so: {listed(changed)}")
+    notes = (*notes, *_bring_data(repo, repo.root, arriving), *_changed_data(repo, data))
     apart, returns = _bring_submodules(repo, repo.root, recurse, ways_back)
     steps = {
         f"{_way(index, before)} {shlex.quote(back)}": moved and bool(back),
@@ -102,6 +99,14 @@ def checkout(
         " && ".join(step for step, todo in steps.items() if todo) or None,
         (*notes, *apart),
     )
+
+
+def _changed_data(repo: Repo, asked: bool) -> tuple[str, ...]:
+    """Return the note on data that stays as it is."""
+    changed = dvc_status.suspects(repo, dvc_pointers.here(repo)) if asked else ()
+    how = "to bring the experiment's: dvc checkout --force"
+    said = f"changed since the last dvc commit, left so: {listed(changed)}; {how}"
+    return (said,) if changed else ()
 
 
 def add_worktree(

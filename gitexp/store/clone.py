@@ -11,11 +11,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, NamedTuple
 
+from gitexp.formats.errors import GitError
 from gitexp.repo import Repo, files
+from gitexp.store import gathering
 from gitexp.store.gathering import SEEN
+from gitexp.store.ref_scan import TAGS
 
 _FILE = "clone.json"
 _LONGEST = 60  # characters of an owner, which is a file's name where refs are files
@@ -54,15 +57,21 @@ def own_as_noted(repo: Repo, remote: str) -> Iterator[None]:
     owner = known.owner(remote) if known else None
     mine = f"{SEEN}{remote}/{owner}"
     before = repo.tip(mine) if owner else None
-    yield
-    after = repo.tip(mine) if owner else None
-    if (
-        after
-        and after != before
-        and not (before and repo.line("rev-list", "-1", before, f"^{after}"))
-    ):
-        step = f"update {mine} {before}" if before else f"delete {mine}"
-        repo.update_refs([f"{step} {after}"], f"gitexp: fetch of {remote}")
+    try:
+        yield
+    finally:
+        after = repo.tip(mine) if owner else None
+        if (
+            after
+            and after != before
+            and not (before and repo.line("rev-list", "-1", before, f"^{after}"))
+            # else a copy of this clone sent them, or this is one that was restored
+            and {item.tag for item in gathering.read(repo, after, before)[1]}
+            <= {*repo.refs(TAGS).values()}
+        ):
+            step = f"update {mine} {before}" if before else f"delete {mine}"
+            with suppress(GitError):  # another fetch did so
+                repo.update_refs([f"{step} {after}"], f"gitexp: fetch of {remote}")
 
 
 def ensure(

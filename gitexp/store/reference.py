@@ -106,12 +106,11 @@ def _latest(index: Index, back: int) -> Experiment:
     condition, others = query.in_reach(index, query.Sql(_NO_CHILD), False)
     found = index.select(*condition, limit=back + 1)
     if not found:
-        where = " of this project (of others: gitexp list --all)" if others else ""
-        raise NotFoundError(f"there is no experiment{where} yet; record one: gitexp run -- COMMAND")
+        where = "in this project yet (in others: gitexp list --all)" if others else "yet"
+        raise NotFoundError(f"there is no experiment {where}; record one: gitexp run -- COMMAND")
     if len(found) <= back:
         raise NotFoundError(
-            f"there is no experiment @~{back}: there are only {len(found)}; to see them: gitexp"
-            " list"
+            f"there is no experiment @~{back}, only {len(found)} in all; to see them: gitexp list"
         )
     return found[back]
 

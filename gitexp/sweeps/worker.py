@@ -148,7 +148,7 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
             live.set_fact("Exit-Code", code)
         if why == PRUNED:
             live.set_label(PRUNED)
-        ended = commands.Ended(code, outputs.last_exception(where) if code else None)
+        ended = commands.Ended(code, outputs.last_exception(where, code) if code else None)
         live.end("killed" if why and code != 127 else ended.status, why or ended.error)
         owned.close()
         # while the folder is locked still, so that nobody else records it

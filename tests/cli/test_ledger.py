@@ -127,7 +127,7 @@ def test_a_param_that_one_of_them_lacks_is_none(project: Project) -> None:
 
 
 def test_the_book_in_a_file_is_the_same_in_every_time_zone(line: Project) -> None:
-    east, west = {"TZ": "Pacific/Kiritimati"}, {"TZ": "Pacific/Pago_Pago"}  # never the same day
+    east, west = {"TZ": "EAST-14"}, {"TZ": "WEST11"}  # never the same day
     line.gitexp("book", "BOOK.md", env=east)
     line.gitexp("book", "BOOK.md", "--check", env=west)
     times = [line.gitexp("compare", "1", "2", "--same", env=env) for env in (east, west)]

@@ -464,9 +464,10 @@ def test_outputs_of_other_projects_may_be_more_than_a_command_line_holds(
 ) -> None:
     for at, name in enumerate(["a.txt", "b.txt"]):
         many = [f"one/{name}/{number:0120}" for number in range(2000)]
-        for path in many[:10]:
+        for path in many[:1200]:
             monorepo.write(path, str(at))
         monorepo.write(f"one/{name}.py", "code")
+        monorepo.commit(name)
         record(Project(monorepo.root / "one"), {}, {"acc": at}, extra={"outputs": many})
         record(Project(monorepo.root / "two"), {}, {"loss": at})
     narrow = ["sh", "-c", 'ulimit -s 512 && exec gitexp "$@"', "sh"]  # git has a quarter of it
@@ -579,7 +580,9 @@ def test_a_projects_experiment_is_checked_out_and_a_dead_run_recorded(monorepo: 
     monorepo.write("three/.gitexp.toml", "")
     command = ("run", "--resume", "@", "--", sys.executable, "-c", "")
     said = monorepo.error(*command, cwd=monorepo.root / "three", code=3)
-    assert said.startswith("there is no experiment of this project (of others: gitexp list --all)")
+    assert said.startswith(
+        "there is no experiment in this project yet (in others: gitexp list --all)"
+    )
     monorepo.gitexp(*command, cwd=one)
     assert (gitexp.get(4).extra["resumes"], gitexp.get(4).params) == (gitexp.get(3).id, {"lr": 3})
     assert "one/params.yml" in files_of(monorepo, "exp-3")

@@ -102,6 +102,8 @@ def test_a_dry_run_lists_them_and_records_nothing(project: Project) -> None:
     shown = project.gitexp("import", "git", "--dry-run")
     assert all(commit[:10] in shown for commit in commits)
     assert "loss=0.33333" in shown
+    east = project.gitexp("import", "git", "--dry-run", env={"TZ": "EAST-14"})
+    assert east != project.gitexp("import", "git", "--dry-run", env={"TZ": "WEST11"})
     assert project.tags() == []
 
 

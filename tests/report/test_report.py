@@ -324,6 +324,9 @@ def test_a_gate_names_a_newer_run_that_failed_before_it_had_the_metric(project: 
     done = project.run("gate", "-m", "rmse", "--max", "2")
     assert "passed: exp-1" in done.stdout
     assert "exp-2, which is newer and failed, has no 'rmse'" in done.stderr
+    project.run("run", "--", sys.executable, "-c", "print('rmse=1'); raise SystemExit(3)")
+    done = project.run("gate", "-m", "rmse", "--max", "2")
+    assert ("passed: exp-3" in done.stdout, "newer" in done.stderr) == (True, False)
 
 
 def test_nan_passes_no_gate(project: Project) -> None:

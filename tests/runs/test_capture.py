@@ -300,7 +300,7 @@ def test_globs_of_a_command_are_seen_from_where_it_runs(project: Project) -> Non
 
 
 def test_files_that_are_called_like_results_are_read_and_others_not() -> None:
-    named = "metrics_fold1.json scores_test.yaml results-2026-11-29.csv hist.csv train_loss.csv report.json"
+    named = "metrics_fold1.json scores_test.yaml results-2026-11-29.csv hist.csv train_loss.csv performance.json"
     others = "train.jsonl log_config.json eval_data.csv resultset.json scoreboard.json config.json"
     assert all(map(readers.is_metrics, named.split()))
     assert not any(map(readers.is_metrics, others.split()))

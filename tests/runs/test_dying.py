@@ -123,9 +123,9 @@ def test_a_forked_worker_is_told_that_the_run_has_ended(
     project: Project, before: str, late: str
 ) -> None:
     text = (
-        "import gitexp, multiprocessing as mp\n"
+        "import gitexp, time, multiprocessing as mp\n"
         "def work(begun, over):\n"
-        f"    {before}; begun.set(); over.wait()\n"
+        f"    {before}; begun.set(); over.wait(); time.sleep(0.2)\n"
         f"    for _ in range(9): gitexp.log_{late}\n"
         "mp.set_start_method('fork')\n"
         "begun, over = mp.Event(), mp.Event()\n"
@@ -135,7 +135,7 @@ def test_a_forked_worker_is_told_that_the_run_has_ended(
         "assert not run.folder.exists() and worker.exitcode == 0\n"
     )
     project.write("train.py", text)
-    done = subprocess.run([sys.executable, "train.py"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "train.py"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("RuntimeWarning") == 1, done.stderr
     assert "has ended; what is logged into it now is lost" in done.stderr

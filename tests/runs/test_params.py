@@ -339,7 +339,7 @@ def test_what_parses_something_else_is_no_param(project: Project) -> None:
         "workers.py",
         "import joblib\njoblib.Parallel(2)(joblib.delayed(print)(i) for i in (1, 2))\n",
     )
-    project.run("run", "--", sys.executable, "workers.py")
+    project.gitexp("run", "--", sys.executable, "workers.py")
     assert dict(gitexp.get("exp-3").params) == {}
 
 

@@ -99,7 +99,7 @@ def test_words_that_are_no_text_are_recorded_as_text(project: Project) -> None:
         "a/b",
         "{'why': 1}",
     ]
-    assert gitexp.log(note=5, message=6, group=7).subject == "6"  # type: ignore[arg-type]
+    assert gitexp.log(note=5, message=6, name=Path("best")).subject == "6"  # type: ignore[arg-type]
 
 
 def test_a_run_that_cannot_begin_leaves_nothing_behind(project: Project) -> None:
@@ -181,7 +181,7 @@ def test_runs_in_work_trees_of_their_own_move_the_branches_of_these(project: Pro
     other = project.root.parent / "other"
     project.git("worktree", "add", "-q", "-b", "other", str(other))
     runs = [start.begin(Repo.discover(top)) for top in (project.root, other, other)]
-    for at in (1, 0, 2):
+    for at in (2, 0, 1):
         runs[at].end()
     assert [run.recorded and run.recorded.beside for run in runs] == [None, *[WITH_OTHERS] * 2]
     assert project.git("rev-parse", "main") == project.git("rev-parse", "exp-2^{commit}")

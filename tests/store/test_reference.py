@@ -143,7 +143,7 @@ def test_ranges_go_by_time_and_include_both_ends(world: World) -> None:
         (
             "@~99",
             NotFoundError,
-            "there is no experiment @~99: there are only 4; to see them: gitexp list",
+            "there is no experiment @~99, only 4 in all; to see them: gitexp list",
         ),
         ("best:rmsee", NotFoundError, "no experiment has a metric 'rmsee'. Did you mean 'rmse'?"),
         ("best:", NotFoundError, "no experiment has a metric ''."),

@@ -245,6 +245,8 @@ def test_others_experiments_bear_their_names_wherever_in_the_alphabet(
     bob.git("fetch", "-q", tags)
     assert json.loads(bob.gitexp("status", "--json"))["not_pushed"] == []
     bob.gitexp("pull")
+    bob.git("remote", "add", "fork", bob.git("remote", "get-url", "origin"))
+    bob.gitexp("pull", "fork")  # and so several refs bear one name
     assert names(bob, "--all") == names(bob, "--all", "-w", f"name = {owner}/exp-1")
     assert names(bob, "--all") == [f"{owner}/exp-1"]
     for asked in (f"{owner}/exp-1", f"{owner}/exp-1..{owner}/exp-1", "origin/exp-1"):

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from gitexp.formats import message
+from gitexp.formats import message, redaction
 from gitexp.formats.errors import GitError, UsageError, did_you_mean
 from gitexp.repo import Head, Progress, Repo, lock_files
 from gitexp.repo.complaints import complaint
@@ -305,7 +305,10 @@ def _update(line: str) -> Update | None:
 
 
 _WORDS = 600  # characters of what a hook says
-_FAULTS = {  # what git says: what we say
+_FAULTS = {  # what git says: what we say; a hook may print all that follows
+    r"pre-push hook|failed to push some refs to .*\n?$": (
+        "the pre-push hook of this repository declined{words}; --no-verify passes it by"
+    ),
     r"terminal prompts disabled|Authentication failed|could not read (?:Username|Password)"
     r"|HTTP 401|returned error: 401|Invalid username": (
         "{name} refused the login: a token is missing or wrong; git push, once by hand, or a"
@@ -316,9 +319,6 @@ _FAULTS = {  # what git says: what we say
     ),
     r"transport '(\w+)' not allowed": (
         "the address of {name} is of a kind that gitexp does not use; see: git remote -v"
-    ),
-    r"pre-push hook|failed to push some refs to .*\n?$": (
-        "the pre-push hook of this repository declined{words}; --no-verify passes it by"
     ),
     r"Could not resolve host|Connection refused|Failed to connect|Couldn't connect|[Tt]imed out"
     r"|Network is unreachable|unable to access": ("{name} cannot be reached: {line}"),
@@ -332,7 +332,8 @@ _FAULTS = {  # what git says: what we say
 def explained(remote: Remote, stderr: str, returncode: int = 1) -> GitError:
     """Return the error that says in one line what a remote or git said, without the secrets that an
     address can hold."""
-    line = complaint(re.sub(r"(://)[^/@\s]*@", r"\1", stderr))
+    stderr = redaction.redact_all(re.sub(r"(://)[^/@\s]*@", r"\1", stderr))
+    line = complaint(stderr)
     line = message.one_line(line) or f"git ended with code {returncode}"
     own = message.one_line(re.sub(r"(?m)^error: failed to push.*", "", stderr))
     words = f": {own if len(own) <= _WORDS else '… ' + own[-_WORDS:]}" if own else ""
