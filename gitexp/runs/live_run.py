@@ -55,7 +55,7 @@ class LiveRun:
         self.ended = False
         self._repo = repo
         self._facts = facts
-        self._began = monotonic()
+        self.began = monotonic()
         self._journal = owned or (Journal(folder) if folder else None)
         self._append = self._journal.append if self._journal else lambda _: None
         self._series: dict[str, list[Any]] = {}  # name: the start of its rows, and its last step
@@ -249,7 +249,7 @@ class LiveRun:
         self.end(self._facts["status"], self._facts["error"])
 
     def _elapsed(self) -> float:
-        return monotonic() - self._began  # somebody may have set the clock meanwhile
+        return monotonic() - self.began  # somebody may have set the clock meanwhile
 
     def discard(self) -> None:
         """End the run without recording it, as if it had never been."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from datetime import datetime, timezone
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from gitexp.formats import environment, message, settings
@@ -53,6 +54,7 @@ def begin(
         owned.release()
         journal.delete(owned.folder)
         raise
+    began = monotonic()  # when it started, so that what it changed lies within its duration
     facts = {
         **said,
         "id": run_id,
@@ -71,8 +73,7 @@ def begin(
     }
     owned.write_facts(facts)
     run = Run(repo, owned.folder, facts, owned)
-    run.snapshot = shot
-    run.told = told
+    run.snapshot, run.told, run.began = shot, told, began
     if origin:
         from gitexp.runs import resume as resuming
 

@@ -4,6 +4,7 @@ together."""
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Project
+from gitexp.compare import why
 
 PYTHON = sys.executable
 UV = shutil.which("uv") or shutil.which("uv", path=str(Path(PYTHON).parent))
@@ -237,6 +239,12 @@ def test_a_budget_is_never_overrun_and_what_was_left_is_said(
             "not tried: over the budget"
         ]
         assert found["not tried, together, and noise"] == (37, "")
+
+
+@pytest.mark.parametrize("after", [math.nan, math.inf])
+def test_what_diverged_has_no_rest_of_zero(after: float) -> None:
+    assert repr(why.Attribution(1.0, after, 1.0, (), 1).rest) == repr(after)
+    assert why.Attribution(0.3, 0.1 + 0.2, 0.3, (), 1).rest == 0
 
 
 def test_flags_and_lists_are_told_as_values_and_rounding_is_no_noise(project: Project) -> None:

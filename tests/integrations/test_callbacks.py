@@ -6,6 +6,7 @@ The trainings are those of docs/libraries.md, as they are written there, where t
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import runpy
@@ -584,6 +585,53 @@ def test_a_search_of_trainings_that_stop_by_an_error_is_an_experiment_each(
     (lambda: within(train))()  # from deeper down, which is no training inside of another
     gitexp.end_run()
     assert project.tags() == ["exp-1", "exp-2", "exp-3", "exp-4"]
+
+
+@pytest.mark.parametrize("end", ["kill", "raise", "thread"])
+def test_what_comes_after_a_training_that_waits_for_an_evaluation_is_not_its(
+    project: Project, end: str
+) -> None:
+    """It is over: as it ended, for as long as it took, and other trainings have runs of their own."""
+    then = {
+        "kill": "os.kill(os.getpid(), 9)",
+        "raise": "raise ValueError('plot failed')",
+        "thread": "thread = Thread(target=train, args=[2]); thread.start(); thread.join()",
+    }
+    text = (
+        "import os, time\nfrom threading import Thread\n"
+        "from gitexp.integrations.training import Training\n"
+        "def train(lr):\n"
+        "    training = Training({})\n"
+        "    training.begin({'lr': lr}); training.log({'loss': lr}, 0); training.trained()\n"
+        f"train(1)\ntime.sleep(0.5)\n{then[end]}\n"
+    )
+    subprocess.run([sys.executable, project.write("train.py", text)], capture_output=True)
+    project.gitexp("recover")
+    made = gitexp.get(1)
+    assert (made.status, made.params, made.failure) == ("finished", {"lr": 1}, None)
+    assert made.duration is not None
+    assert made.duration < 0.4
+    assert project.tags() == ["exp-1", "exp-2"][: 2 if end == "thread" else 1]
+
+
+def test_a_run_that_was_taken_up_again_and_killed_can_be_recovered(project: Project) -> None:
+    text = (
+        "import os, gitexp\nrun = gitexp.start_run()\n"
+        "run.end_later('finished'); run.go_on(); os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, project.write("train.py", text)], capture_output=True)
+    assert "exp-1" in project.gitexp("recover")
+    assert gitexp.get(1).status == "killed"
+
+
+@pytest.mark.parametrize("value", [0.1, 16777216.0, 0.12345678, 1e-7, math.inf, math.nan])
+def test_what_was_held_in_32_bits_is_written_in_as_few_digits_as_tell_it(value: float) -> None:
+    from gitexp.integrations import training
+
+    held = float(np.float32(value))
+    short = training.short(held)
+    assert str(np.float32(short)) == str(np.float32(value))
+    assert len(repr(short)) <= len(repr(held))
 
 
 def test_a_training_inside_a_run_joins_it_and_leaves_it_open(project: Project) -> None:

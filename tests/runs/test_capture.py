@@ -118,6 +118,11 @@ _PRINTED = [  # as well-known scripts print them
     ),
     ("Epoch 1/2\n5/5 - 0s - loss: 0.5\n7/7 - 0s - loss: 0.6\n", {"loss": [(1, 0.5)], "eval loss": [(0, 0.6)]}),
     ("Epoch 1/2\n\r1/4 ━── 0s - loss: 9.0\n\x08\r2/4 ━━─ 0s - loss: 8.0\nKilled\n", {"loss": [(1, 8)]}),
+    (  # a bar that is slow draws its last frame twice
+        "Epoch 1/2\n\r3/3 ━━━ 0s - loss: 9.0\x08\x08\n\r3/3 ━━━ 1s - loss: 0.5 - val_loss: 0.6\n",
+        {"loss": [(1, 0.5)], "val_loss": [(1, 0.6)]},
+    ),
+    ("1/3 - 3s - loss: 3.0\n2/3 - 3s - loss: 2.0\n3/3 - 3s - loss: 1.0\n", {"loss": [(0, 3), (1, 2), (2, 1)]}),
     ("7/7 ━━━ 0s - loss: 0.6\n", {"loss": [(0, 0.6)]}),
     (
         "[5]\tvalid_0's l2: 4\n[10]\tvalid_0's l2: 3\nEarly stopping, best iteration is:\n[7]\tvalid_0's l2: 2.5\n",

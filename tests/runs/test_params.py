@@ -343,6 +343,13 @@ def test_what_parses_something_else_is_no_param(project: Project) -> None:
     assert dict(gitexp.get("exp-3").params) == {}
 
 
+def test_a_tools_name_among_the_arguments_of_a_program_is_a_value() -> None:
+    for line in ("./train --data dvc --lr 0.1", "uv run --with jupyter python t.py --lr 0.1"):
+        assert as_params(line.split())["lr"] == 0.1
+    for line in ("dvc exp run -S lr=0.1 --force", "uv run dvc exp run -S lr=0.1 --force"):
+        assert as_params(line.split()) == {"lr": 0.1}
+
+
 def test_what_starts_a_librarys_workers_is_no_param(project: Project, tmp_path: Path) -> None:
     """Joblib's begin with a parser, as module, and torch's compiler's, by its path; the training
     has none."""

@@ -265,7 +265,7 @@ def test_what_only_others_have_is_named_by_whatever_finds_nothing(cloned: Clones
     bob.gitexp("rm", "exp-3", "--yes")
     for words, code in ((["tree"], 0), (["book"], 0), (["report", "--md"], 3)):
         done = bob.run(*words)
-        assert "to see those on remotes: gitexp list --all" in done.stderr
+        assert "to see all: gitexp list --all" in done.stderr
         assert done.returncode == code
 
 

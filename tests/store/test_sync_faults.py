@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -149,6 +150,10 @@ def test_the_users_own_pre_push_hook_has_its_say_and_can_be_passed_by(
     hook(Project(ada.root / ".git"), "pre-push", "echo a key; echo in train.py:3 >&2; exit 1")
     said = ada.error("push")
     assert "declined: a key in train.py:3; --no-verify passes it by" in said
+    words = "echo Authentication failed at https://ada:s3cret@example.com; exit 1"
+    hook(Project(ada.root / ".git"), "pre-push", words)
+    said = ada.error("push")
+    assert "declined: Authentication failed at https://example.com; --no-verify" in said
     hook(Project(ada.root / ".git"), "pre-push", "exit 1")
     assert "declined; --no-verify passes it by" in ada.error("push")
     assert refs(remote) == there
@@ -201,6 +206,17 @@ def test_tags_that_a_killed_first_push_did_not_bring_are_brought_by_the_next(
     assert ada.gitexp("push") == "pushed 2 tags to origin\n"
     assert remote.tags() == ["exp-1", "exp-2"]
     assert "all experiments" in ada.gitexp("push")
+
+
+def test_a_copy_of_a_clone_brings_what_the_other_one_pushed(ada: Project, cloned: Clones) -> None:
+    """Though both are one for the remote; a copy as a backup that is restored is one, too."""
+    ada.write(".gitexp.toml", "push_tags_up_to = 0\n")
+    ada.gitexp("push")
+    other = Project(shutil.copytree(ada.root, ada.root.parent / "copy"))
+    record(other, {"lr": 7}, advance=False)
+    other.gitexp("push")
+    assert ada.gitexp("pull") == "pulled 1 experiment from origin\n"
+    assert ada.gitexp("pull") == "nothing new on origin\n"
 
 
 @pytest.mark.slow
