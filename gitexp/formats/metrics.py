@@ -24,6 +24,8 @@ HEADER = b"Name,Value,Timestamp,Step\n"
 COLUMNS = ("name", "value", "timestamp", "step")
 END_OF_TIME = 253_402_300_800_000  # the year 10000, in ms; nobody's clock shows it
 _CHUNK = 2**20  # bytes
+_MARKS = b'"",,,\r\n'  # what a row of ours has beside its name and numbers
+_NO_MARKS = bytes({*range(256)} - {*_MARKS})
 _MOST_BITS, _MOST_DIGITS = 1_023, 300  # of a whole number; a larger one is a double
 _NUMBER = r"(?i)[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?\.?(?:nan|inf|infinity)"
 
@@ -243,21 +245,18 @@ def last_of(file: BinaryIO, where: str = "metrics.csv") -> dict[str, float]:
 def columns(rows: bytes) -> tuple[Sequence[bytes], ...]:
     """Return the four columns of rows, names in their quotes; raises ValueError for rows that are
     not as ``format_row`` writes them, of names without quotes and commas."""
-    count = rows.count(b"\r\n")
-    cells = rows.replace(b"\r\n", b",").split(b",")
-    torn = cells.pop()  # nothing stands after the end of the last row
-    columns = cells[0::4], cells[1::4], cells[2::4], cells[3::4]
-    marks = (b"\n", b"\r", b'",', b'"')
+    marks = rows.translate(None, _NO_MARKS)
+    *cells, torn = rows.replace(b"\r\n", b",").split(b",")
+    found = cells[0::4], cells[1::4], cells[2::4], cells[3::4]
     # each name stands alone between quotes at the start of its row
     if (
         torn
-        or [*map(rows.count, marks)] != [count, count, count, 2 * count]
-        or [*map(len, columns)] != [count] * 4
-        or any(name[:1] != b'"' or name[-1:] != b'"' for name in {*columns[0]})
-        or not (b"".join(columns[2]) or b"0").isdigit()
+        or marks != _MARKS * (len(marks) // len(_MARKS))
+        or any(name[:1] != b'"' or name[-1:] != b'"' for name in {*found[0]})
+        or not (b"".join(found[2]) or b"0").isdigit()
     ):
         raise ValueError("not as gitexp writes them")
-    return columns
+    return found
 
 
 def check_mapping(values: object) -> None:
