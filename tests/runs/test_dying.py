@@ -147,7 +147,12 @@ def test_a_forked_worker_is_told_that_the_run_has_ended(
 def test_a_dead_run_took_until_it_died_not_until_it_was_recovered(
     project: Project, printed: str
 ) -> None:
-    script = f"import os; print({printed!r}, flush=True); os.kill(os.getppid(), 9)"
+    script = (
+        f"import os; print({printed!r}, flush=True)\n"
+        f"log = os.environ['{journal.JOIN}'] + '/output.log'\n"
+        f"while not (os.path.exists(log) and {printed!r} in open(log).read()): pass\n"
+        "os.kill(os.getppid(), 9)\n"
+    )
     assert project.run("run", "--no-args", "--", sys.executable, "-c", script).returncode == -9
     repo = Repo.discover()
     wait_for(lambda: dead_runs(repo))
