@@ -158,7 +158,9 @@ def test_an_experiment_that_was_removed_meanwhile_keeps_no_other_away(
 ) -> None:
     train(
         ada,
-        "if lr == '3':\n    import subprocess\n    subprocess.run([sys.executable, '-m', 'gitexp', '-C', TOP, 'rm', 'exp-1'], check=True)",
+        "if lr == '3':\n    import subprocess\n"
+        "    while not subprocess.run(['git', '-C', TOP, 'tag', '-l', 'exp-1'], capture_output=True).stdout: pass\n"
+        "    subprocess.run([sys.executable, '-m', 'gitexp', '-C', TOP, 'rm', 'exp-1'], check=True)",
     )
     ada.write(
         "train.py", ada.root.joinpath("train.py").read_text().replace("TOP", repr(str(ada.root)))
