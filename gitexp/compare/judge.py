@@ -81,11 +81,11 @@ def trusted(repo: Repo, name: str) -> Trusted:
     if not commit:
         raise UsageError(f"all commits of '{name}' are experiments; trust one that you made")
     tops, known = dict.fromkeys(("", repo.project)), settings.Settings()
-    places = [top + name for top in tops for name in ("pyproject.toml", settings.FILE_NAME)]
-    found = safe.objects(f"{commit}:{place}" for place in places)
-    texts = {place: item.data if item else b"" for place, item in zip(places, found)}
-    for top in tops:
-        known = settings.of_files(lambda name, top=top: texts[top + name], known)  # type: ignore[misc]
+    names = ("pyproject.toml", settings.FILE_NAME)
+    found = safe.objects(f"{commit}:{top}{name}" for top in tops for name in names)
+    for _ in tops:
+        texts = {name: item.data if item else b"" for name, item in zip(names, found)}
+        known = settings.of_files(texts.__getitem__, known)
     if not known.protect:
         raise UsageError(
             f"'{name}' protects nothing; commit there, in [tool.gitexp] of pyproject.toml, say"
