@@ -172,7 +172,7 @@ class _Reader:
         self.rows: dict[str, str] = {}
         self.above: dict[str, int] = {}
         self.part = ""
-        self.full = False  # whether the bar of the epoch above is, and the next one an evaluation's
+        self.full = False  # the epoch's bar: the next one is an evaluation's
 
     def read(self, line: str) -> Iterator[tuple[str, _Point]]:
         cells = _cells(line) if line.lstrip()[:1] in _BARS else []

@@ -73,7 +73,8 @@ def _changed(args: Any) -> dict[str, Any]:
 def _is_set(value: Any, field: Any) -> bool:
     """Whether an argument is another than its default, which may be filled in as an empty one."""
     default = None if field.default is MISSING else field.default
-    make: Any = type(value)
     empty = value in (None, "") or value is False or value in ([], {})
-    filled_in = is_dataclass(value) and value == make()
+    filled_in = is_dataclass(value) and not any(
+        _is_set(getattr(value, part.name), part) for part in fields(value)
+    )
     return value != default and (bool(default) or not empty) and not filled_in

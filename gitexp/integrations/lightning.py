@@ -29,6 +29,7 @@ class GitexpLogger(Logger):
         super().__init__()
         self._training = Training(options)
         self._params: dict[str, Any] = {}
+        self._before: dict[str, Any] = {}  # of the training that ended, until the next one begins
         self._version = os.urandom(4).hex()
 
     @property
@@ -45,13 +46,14 @@ class GitexpLogger(Logger):
         self, params: Mapping[str, Any] | Namespace, *args: Any, **kwargs: Any
     ) -> None:
         given = dict(vars(params) if isinstance(params, Namespace) else params)
-        known, self._params = self._params, {**self._params, **given}
-        if not known.keys() & given.keys():  # else they may be those of another training
+        self._params |= given
+        if self._before.keys().isdisjoint(given):  # else they may be those of another training
             self._training.log_params(given)
 
     @rank_zero_only
     def log_graph(self, model: Any, *args: Any, **kwargs: Any) -> None:
         """Lightning asks for it as each fit and each evaluation begins, after the params."""
+        self._before = {}
         if getattr(model.trainer.state, "fn", None) == "fit":
             self._training.begin(self._params)
         elif self._training.go_on():
@@ -65,6 +67,7 @@ class GitexpLogger(Logger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
+        self._before, self._params = self._params, {}
         if status == "success":
             self._training.trained()
         else:

@@ -42,7 +42,8 @@ class Training:
         self._own: Run | None = None
         self._trained = False  # in the run, which is not there for an evaluation alone
         # of its own run: how it ends where the library is silent, who trains, and from where
-        self._ends, self._thread, self._calls = left, current_thread(), _calls()
+        self._ends, self._thread = left, current_thread()
+        self._calls: list[CodeType] = []
 
     def begin(self, params: Mapping[str, Any]) -> None:
         """Join the current run, or start one, and log the params.
@@ -95,7 +96,9 @@ class Training:
     def fail(self) -> None:
         """Let go of the run, which ends with the error when Python exits, or with the next
         training."""
-        self._ends, self._run = "failed", None
+        if self._run is self._own:
+            self._ends, self._run = "failed", None
+        self._run = self._run and self._own
 
     def _going_on(self) -> Run:
         return self._start("finished") if self._run is None or self._run.ended else self._run
@@ -155,13 +158,13 @@ def curves(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def short(value: float) -> float:
-    """Return a 32-bit float as people write it: 0.1 for 0.100000001."""
-    if not abs(value) < 1e38:
+def short(value: Any) -> Any:
+    """Return a 32-bit float as people write it, 0.1 for 0.100000001; anything else as it is."""
+    if not isinstance(value, float) or not abs(value) < 1e38:
         return value
     narrow = struct.pack("f", value)
     spelt = (float(f"{value:.{digits}g}") for digits in range(6, 10))
-    return next(number for number in spelt if struct.pack("f", number) == narrow)
+    return next((number for number in spelt if struct.pack("f", number) == narrow), value)
 
 
 def written(value: Any) -> Any:
@@ -174,7 +177,7 @@ def written(value: Any) -> Any:
 def _numbers(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in metrics.items():
         if len(getattr(value, "shape", ())) == 1 and 1 < len(value) <= _MOST_CLASSES:
-            yield from ((f"{name}.{at}", item) for at, item in enumerate(value.tolist()))
+            yield from _numbers({f"{name}.{at}": item for at, item in enumerate(value)})
         elif _is_number(value):
             yield name, value
 

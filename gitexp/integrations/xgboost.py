@@ -91,9 +91,5 @@ def _leaves(config: Any) -> Iterator[tuple[Any, Any]]:
 def _value(text: str) -> Any:
     with suppress(ValueError):
         value = json.loads(text)
-        return [*map(_short, value)] if isinstance(value, list) else _short(value)
+        return [*map(short, value)] if isinstance(value, list) else short(value)
     return text
-
-
-def _short(value: Any) -> Any:
-    return short(value) if isinstance(value, float) else value

@@ -34,10 +34,14 @@ def record(repo: Repo, folder: Path) -> store.Recorded:
     with repo.introduced():
         facts, torn = _read(folder)
         shot, made = snapshot_of(folder, facts), draft(repo, folder, facts)
-        # another took its name since it began: it would wait for that for ever
-        wanted = made.name if made.name and repo.refs(f"refs/tags/{made.name}") else None
-        made = made._replace(name=None) if wanted else made
-        recorded = store.record(repo, shot, made, pending=PENDING + facts["id"])
+        wanted, pending = None, PENDING + facts["id"]
+        try:
+            recorded = store.record(repo, shot, made, pending=pending)
+        except UsageError:
+            if not made.name or not repo.refs(f"refs/tags/{made.name}"):
+                raise
+            wanted = made.name  # another took it since this run began
+            recorded = store.record(repo, shot, made._replace(name=None), pending=pending)
     journal.delete(folder)
     cut = ["the last metric row was torn and left out"] if torn else []
     if wanted:
@@ -123,9 +127,10 @@ def overlap(repo: Repo, folder: Path, root: str) -> str | None:
     """Return why a run stands beside the branch: another went on in its work tree meanwhile. Two
     that meet leave a mark with each other, for the one that ends last; those that stand beside
     anyway, as trials and MLflow's nested runs, leave none."""
+    alive = journal.is_alive(folder)  # else it is recovered now, and meets nobody
     for other in journal.beside(repo, folder, root):
         if journal.facts(other).get("beside") in (None, _OTHERS):
-            for met in (other, folder):
+            for met in (other, folder) if alive else (folder,):
                 with suppress(OSError):
                     (met / _MET).touch()
     return _OTHERS if (folder / _MET).exists() else None

@@ -185,8 +185,8 @@ def folders(repo: Repo) -> list[Path]:
 
 
 def beside(repo: Repo, own: Path, root: str) -> Iterator[Path]:
-    """Yield the folders of the other active runs of a work tree; the one of whose command this
-    is a part, as where a Makefile calls ``gitexp run`` itself, is none."""
+    """Yield the folders of the other active runs of a work tree, but for the one whose command
+    started this process (a Makefile that calls ``gitexp run`` itself)."""
     around = os.environ.get(JOIN)
     others = (item for item in folders(repo) if item != own and str(item) != around)
     yield from (item for item in others if facts(item).get("root") == root and is_alive(item))

@@ -118,13 +118,13 @@ def printed(folder: Path, rest: bytes = b"") -> str:
     head, tail, left = _ends(folder, 5 * MAX_OUTPUT)
     if left:  # a number that is cut would be another one
         head = head[: max(map(head.rfind, (b"\n", b"\r"))) + 1]
-        tail = tail.partition(b"\n")[2]
+        tail = re.split(rb"[\r\n]", tail, maxsplit=1)[-1]
     return (head + tail + rest).decode("utf-8", "replace")
 
 
 def _ends(folder: Path, half: int) -> tuple[bytes, bytes, int]:
-    """Return the head and the tail of what was printed, and how many bytes lie between; where that
-    are none, all is in the tail."""
+    """Return the head and the tail of what was printed, and how many bytes lie between; where none
+    do, all is in the tail."""
     with suppress(OSError), open(folder / "output.log", "rb") as log:
         if (left := os.fstat(log.fileno()).st_size - 2 * half) <= 0:
             return b"", log.read(), 0

@@ -55,8 +55,8 @@ def _recorded(repo: Repo, name: str, index: Index) -> str | None:
     from gitexp.runs import finish
     from gitexp.store import query
 
-    here, _ = query.in_reach(index, query.EVERYTHING, False)
-    last = index.select(*here, limit=1) if name == "@" else ()
+    here = query.in_reach(index, query.EVERYTHING, False)[0] if name == "@" else None
+    last = index.select(*here, limit=1) if here else ()
     latest = max((message.format_time(item.started) for item in last), default="")
     for folder in reversed(finish.dead_runs(repo)):
         facts = journal.facts(folder)

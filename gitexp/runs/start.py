@@ -54,7 +54,7 @@ def begin(
         owned.release()
         journal.delete(owned.folder)
         raise
-    began = monotonic()  # when it started, so that what it changed lies within its duration
+    began = monotonic()  # all that the command changes lies within its duration
     facts = {
         **said,
         "id": run_id,
