@@ -201,8 +201,8 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _open_standard_files() -> None:
-    """Have what is read and printed where standard files are closed (``>&-``, some daemons) come
-    from nowhere and go there, not into a file that is opened next and gets the free number."""
+    """Open the null device in place of each standard file that is closed (``>&-``, some daemons):
+    the next file opened would get its number, and what is printed would go into it."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
@@ -235,7 +235,7 @@ def _help_of(error: click.ClickException) -> str:
 
 
 def _with_what_ci_lacks(said: str) -> str:
-    """Return what was not found with what may bring it, where history and tags were left behind."""
+    """Return the message; in a shallow clone, with how to fetch the history and tags it lacks."""
     how = "to bring the rest: git fetch --unshallow --tags"
     with suppress(GitexpError):
         if "--unshallow" not in said and Repo.discover().is_shallow:

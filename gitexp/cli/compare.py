@@ -181,8 +181,7 @@ def gate_command(
     if ref:
         candidate = reference.resolve(index, ref, settings)
     else:
-        candidate = gate.candidate_of(index, logged, against)
-        last = gate.candidate_of(index, None, against)
+        candidate, last = gate.candidate_of(index, logged, against)
         if last.id != candidate.id and last.status != "finished":
             output.warn(f"{last.name}, which is newer and {last.status}, has no '{name}'")
     baseline = gate.baseline_of(index, against, logged, candidate, settings) if against else None

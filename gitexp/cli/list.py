@@ -170,7 +170,8 @@ def _list(
     if form == "csv":
         _print_csv(table, chosen)
     elif not table.size:
-        output.say(nothing(index, narrowed or left > 0, everybody))
+        if narrowed or not left:  # else it was said what is left out, and how to see it
+            output.say(nothing(index, narrowed, everybody))
     else:
         varying = sys.stdout.isatty() and form is None if only_varying is None else only_varying
         shown = (

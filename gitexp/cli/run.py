@@ -146,7 +146,8 @@ def _run(
 
 
 def _from_top(repo: Repo, patterns: tuple[str, ...]) -> tuple[str, ...]:
-    """Return globs, seen from here or as they are, from the top of the repository."""
+    """Return globs relative to the top of the repository: each as meant from the working directory,
+    then as written."""
     from glob import escape
 
     here, top = (escape(str(folder)) for folder in (Path.cwd(), repo.root))

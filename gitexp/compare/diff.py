@@ -222,8 +222,8 @@ def _trees(
 def _differing(
     repo: Repo, how: str, sides: Sequence[str], own: set[str], paths: Iterable[str]
 ) -> bytes:
-    """Return what git says of the code that differs. Results may be too many to be named to git: of
-    all that differs it is told what is fewer, the code, in lots, or the rest."""
+    """Return what git prints for the code that differs. Results may be more than a command line
+    holds, so git gets the shorter list: the code, in lots, or the rest, to leave out."""
     names = ("diff-tree", "-r", "-z", "--no-renames", "--name-only", *sides, "--")
     listed = repo.entries(*names, *results.code_pathspec((), paths))
     code = [path for path in listed if not (results.holds(own, path) or _is_own(path))]

@@ -101,23 +101,25 @@ def check(
     return Verdict(metric, candidate.name, value, against, before, worse_by, tuple(failures))
 
 
-def candidate_of(index: Index, metric: str | None, against: str | None) -> Experiment:
-    """Return the newest experiment that HEAD's history has, or that started there, and ``against``
-    has not: of those with the metric, where one is named.
+def candidate_of(
+    index: Index, metric: str | None, against: str | None
+) -> tuple[Experiment, Experiment]:
+    """Return the newest experiment with the metric, where one is named, and the newest one at all,
+    of those that HEAD's history has, or that started there, and ``against`` has not.
 
     Raises:
         NotFoundError: there is none.
     """
     base = index.repo.resolve(against) if against and index.named(against) is None else None
     commits = _history(index, "HEAD", *([f"^{base}"] if base else []))
-    found = _newest(index, metric, lambda item: item.id in commits or item.parent in commits)
-    if found is None:
+    found, last = _newest(index, metric, lambda item: item.id in commits or item.parent in commits)
+    if found is None or last is None:
         raise NotFoundError(
             f"no experiment{_having(metric)} in HEAD's history"
             + (f" that {against} has not" if base else "")
             + "; name one, as in: gitexp gate exp-5 --metric rmse --max 18"
         )
-    return found
+    return found, last
 
 
 def baseline_of(
@@ -134,7 +136,7 @@ def baseline_of(
     if commit is None:
         return reference.resolve(index, ref, settings)
     commits = _history(index, commit)
-    found = _newest(index, metric, lambda item: item.id in commits and item.id != candidate.id)
+    found, _ = _newest(index, metric, lambda item: item.id in commits and item.id != candidate.id)
     if found is None:
         raise NotFoundError(
             f"no experiment{_having(metric)} in the history of '{ref}'; in CI, fetch all of it and"
@@ -153,10 +155,12 @@ def _history(index: Index, *revisions: str) -> frozenset[str]:
 
 def _newest(
     index: Index, metric: str | None, fits: Callable[[Experiment], bool]
-) -> Experiment | None:
+) -> tuple[Experiment | None, Experiment | None]:
+    """Return the newest experiment that fits and has the metric, and the newest that fits."""
     condition, _ = query.in_reach(index, query.EVERYTHING.within(query.ONCE), False)
-    found = filter(fits, index.select(*condition, everybody=True))
-    return next((item for item in found if metric is None or metric in item.metrics), None)
+    found = [*filter(fits, index.select(*condition, everybody=True))]
+    having = (item for item in found if metric is None or metric in item.metrics)
+    return next(having, None), next(iter(found), None)
 
 
 def _amount(worse_by: float, before: float) -> str:

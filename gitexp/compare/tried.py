@@ -94,10 +94,15 @@ def _base(repo: Repo, cache: sqlite3.Connection) -> tuple[str, bool]:
 
 
 def _patch(repo: Repo, start: str, tree: str, own: Iterable[str]) -> str:
-    patch = repo.git("diff-tree", *_DIFF, start, tree, "--", *_paths(own))
-    if b".md\n" in patch:  # else none is a text that is made from experiments
-        own = [*own, *result_paths.texts(repo)]
-        patch = repo.git("diff-tree", *_DIFF, start, tree, "--", *_paths(own))
+    listed = repo.entries("diff-tree", "-r", "-z", "--no-renames", "--name-only", start, tree)
+    own = {*own}
+    if any(path.endswith(".md") for path in listed):  # else none is made from experiments
+        own.update(result_paths.texts(repo))
+    code = [
+        path for path in listed if not (result_paths.holds(own, path) or result_paths.is_own(path))
+    ]
+    lots = (result_paths.code_pathspec((), lot) for lot in chunks(code))
+    patch = b"".join(repo.git("diff-tree", *_DIFF, start, tree, "--", *lot) for lot in lots)
     return patch.decode("utf-8", "replace")
 
 
@@ -214,10 +219,6 @@ def _patches(
         for commit, patch in zip(pieces[1::2], pieces[2::2]):
             found[commit] += patch
     return found
-
-
-def _paths(own: Iterable[str]) -> list[str]:
-    return result_paths.code_pathspec({*own, result_paths.FOLDER})
 
 
 def _add(

@@ -40,6 +40,7 @@ class Training:
         self._options, self._left = options, left
         self._run: Run | None = None
         self._own: Run | None = None
+        self._warned = False  # of trainings within its own
         self._trained = False  # in the run, which is not there for an evaluation alone
         # of its own run: how it ends where the library is silent, who trains, and from where
         self._ends, self._thread = left, current_thread()
@@ -111,7 +112,9 @@ class Training:
             if last._own.going_on and 0 < outer < len(calls) and calls[:outer] == last._calls:
                 said = "a training within another's callback is not logged; to log what you want"
                 told = f"gitexp: {said} of it: gitexp.log_metric"
-                warnings.warn(told, RuntimeWarning, stacklevel=3)
+                if not last._warned:
+                    warnings.warn(told, RuntimeWarning, stacklevel=3)
+                last._warned = True
                 self._run = Run(None, None, {})
                 return self._run
             if not deferred.settle(last._own.id):

@@ -152,13 +152,15 @@ def summary(data: Mapping[str, Data]) -> dict[str, str]:
     return {"*": f"sha256:{hashlib.sha256(listing.encode()).hexdigest()}"}
 
 
+def upwards(path: str) -> Iterator[str]:
+    """Yield a path, then the folders that it lies in, the nearest first."""
+    parts = path.split("/")
+    return ("/".join(parts[:end]) for end in range(len(parts), 0, -1))
+
+
 def holder(data: Mapping[str, Data], path: str) -> Data | None:
     """Return what tracks a path: the data itself, or a folder that it lies in."""
-    parts = path.split("/")
-    return next(
-        (data[above] for at in range(len(parts), 0, -1) if (above := "/".join(parts[:at])) in data),
-        None,
-    )
+    return next((data[one] for one in upwards(path) if one in data), None)
 
 
 def changes(repo: Repo, a: Mapping[str, Data], b: Mapping[str, Data]) -> Iterator[DataChange]:

@@ -130,7 +130,7 @@ def _trees(repo: Repo, experiments: Sequence[Experiment]) -> tuple[Changes, list
             continue
         _, mode, old, new, _ = field.decode().split(" ")
         path = os.fsdecode(next(fields)).encode("utf-8", "replace").decode()
-        if path in own or mode == "160000":
+        if mode == "160000" or result_paths.holds(own, path):
             continue
         base[path] = None if set(old) == {"0"} else old
         current[path] = None if set(new) == {"0"} else new

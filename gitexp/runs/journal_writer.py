@@ -17,7 +17,6 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from gitexp.formats import metrics, params
@@ -26,7 +25,6 @@ from gitexp.repo import Repo, files, locks
 from gitexp.runs import fallback, journal
 
 _MAX_WAITING = 1_000_000  # rows kept in memory while the disk takes none
-_LOOK = 0.1  # seconds between two looks whether the owner of a run has ended it
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
 _HERE = os.path.dirname(__file__)
 _NAMES = {"params.yml": "the newest params", "run.json": "how it ended"}
@@ -48,7 +46,6 @@ class Journal:
         self._lock = threading.Lock()
         self._warned = False
         self._dirty = False
-        self._looked = 0.0
         self._closed = threading.Event()
         self.name = folder.name  # of the run, for who logs into it after its end
         self._late = False  # whether somebody did
@@ -95,10 +92,10 @@ class Journal:
         if not self._waiting:
             try:
                 written = os.write(self._fd, row)
+                ended = not (self._owner or os.fstat(self._fd).st_nlink)
             except OSError:
-                pass
-            looked = self._owner or monotonic() < self._looked + _LOOK
-            if written == len(row) and (looked or not self._over()):
+                ended = False
+            if written == len(row) and not ended:
                 self._dirty = True
                 return
         if self._over():
@@ -165,7 +162,6 @@ class Journal:
     def _over(self) -> bool:
         """Whether the run has ended, here or by its owner, who removes its files; says once that
         what is logged into it now is lost."""
-        self._looked = monotonic()
         try:
             over = self._closed.is_set() or not (self._owner or os.fstat(self._fd).st_nlink)
         except OSError:  # as a write will say

@@ -160,6 +160,8 @@ def record_work_tree(
     a GitError, nothing was recorded."""
     check_status(status)
     now = datetime.now().astimezone()
+    if began is not None and not isinstance(began, datetime):
+        raise UsageError(f"started must be a datetime, not {type(began).__name__}")
     started = began.astimezone() if began else now
     said, told = details.checked(repo, known, talk)
     stays = details.advance is None and not known.advance

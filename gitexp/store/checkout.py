@@ -189,7 +189,9 @@ def take_code(
         return survey.look(repo, index, target, without)
 
     with survey.cleared(repo, look, stash) as (found, stashed):
-        repo.git("restore", f"--source={target.id}", "--staged", "--worktree", "--", *code)
+        how = ("--staged", "--worktree", "--pathspec-from-file=-", "--pathspec-file-nul")
+        names = os.fsencode("\0".join(code))  # may be too many for a command line
+        repo.git("restore", f"--source={target.id}", *how, stdin=names)
         notes = _fill(repo, repo.root)
     apart, returns = _bring_submodules(repo, repo.root, recurse, ways_back)
     back = shlex.join(["git", "restore", "--source=HEAD", "--staged", "--worktree", "--", *code])

@@ -51,27 +51,33 @@ def load(repo: Repo) -> Clone | None:
 
 @contextmanager
 def own_as_noted(repo: Repo, remote: str) -> Iterator[None]:
-    """Leave, over a fetch, this clone's gathering branch as its last whole push noted it. Where it
-    is further on the remote, a push was cut off, and the next brings the tags that it did not."""
+    """Keep what this clone knows of its own gathering branch, over a fetch, as its last complete
+    push noted it. Where the remote is ahead, a push was cut off after the branch and before the
+    tags; left as it was, it makes the next push send them."""
     known = load(repo)
     owner = known.owner(remote) if known else None
+    if owner is None:
+        yield
+        return
     mine = f"{SEEN}{remote}/{owner}"
-    before = repo.tip(mine) if owner else None
+    before = repo.tip(mine)
     try:
         yield
     finally:
-        after = repo.tip(mine) if owner else None
-        if (
-            after
-            and after != before
-            and not (before and repo.line("rev-list", "-1", before, f"^{after}"))
-            # else a copy of this clone sent them, or this is one that was restored
-            and {item.tag for item in gathering.read(repo, after, before)[1]}
-            <= {*repo.refs(TAGS).values()}
-        ):
+        after = repo.tip(mine)
+        if after and after != before and _is_ours(repo, before, after):
             step = f"update {mine} {before}" if before else f"delete {mine}"
             with suppress(GitError):  # another fetch did so
                 repo.update_refs([f"{step} {after}"], f"gitexp: fetch of {remote}")
+
+
+def _is_ours(repo: Repo, before: str | None, after: str) -> bool:
+    """Whether a gathering branch only went on, with experiments that are all here: else a copy of
+    this clone sent them, or this is one that was restored."""
+    if before and repo.line("rev-list", "-1", before, f"^{after}"):
+        return False
+    new = {item.tag for item in gathering.read(repo, after, before)[1]}
+    return new <= {*repo.refs(TAGS).values()}
 
 
 def ensure(

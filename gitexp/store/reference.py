@@ -109,8 +109,9 @@ def _latest(index: Index, back: int) -> Experiment:
         where = "in this project yet (in others: gitexp list --all)" if others else "yet"
         raise NotFoundError(f"there is no experiment {where}; record one: gitexp run -- COMMAND")
     if len(found) <= back:
+        of = "in this project" if others else "in all"
         raise NotFoundError(
-            f"there is no experiment @~{back}, only {len(found)} in all; to see them: gitexp list"
+            f"there is no experiment @~{back}, only {len(found)} {of}; to see them: gitexp list"
         )
     return found[back]
 

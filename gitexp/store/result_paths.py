@@ -92,9 +92,8 @@ def is_own(path: str) -> bool:
 
 
 def holds(own: Collection[str], path: str) -> bool:
-    """Whether a path is among some, or lies in a folder that is."""
-    parts = path.split("/")
-    return any("/".join(parts[:end]) in own for end in range(1, len(parts) + 1))
+    """Whether a path, or a folder that it lies in, is among ``own``."""
+    return any(one in own for one in dvc_pointers.upwards(path))
 
 
 def code_pathspec(without: Iterable[str], paths: Iterable[str] = ()) -> list[str]:

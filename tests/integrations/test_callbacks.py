@@ -281,7 +281,7 @@ def test_lightning(project: Project) -> None:
 
 
 def test_lightning_evaluates_in_the_run_of_its_training(project: Project) -> None:
-    """A second fit of one logger is a second experiment; each logger has its folder for checkpoints."""
+    """Each logger has its folder for checkpoints, and a second fit of one is a second experiment."""
     torch = pytest.importorskip("torch")
     lightning = pytest.importorskip("lightning")
     from gitexp.integrations.lightning import GitexpLogger
@@ -317,6 +317,8 @@ def test_lightning_evaluates_in_the_run_of_its_training(project: Project) -> Non
         trainer.fit(model, loader, loader)
         trainer.test(model, loader, verbose=False)
         kept.append(Path(trainer.checkpoint_callback.best_model_path))
+    trainer.fit_loop.max_epochs = 2
+    trainer.fit(model, loader, loader)
     assert kept[0].parent != kept[1].parent
     assert all(path.exists() for path in kept)
     with gitexp.start_run() as run:
@@ -325,7 +327,8 @@ def test_lightning_evaluates_in_the_run_of_its_training(project: Project) -> Non
     assert (first.params, second.params) == ({"lr": 0.1}, {"lr": 0.2})
     assert steps(first, "val_loss") == [0, 1]
     assert steps(first, "test_loss") == steps(second, "test_loss") == [2]
-    assert (first.status, second.status, *gitexp.get(3).metrics) == ("finished", "finished", "mine")
+    assert (first.status, second.status, *gitexp.get(4).metrics) == ("finished", "finished", "mine")
+    assert (gitexp.get(3).params, "test_loss" in gitexp.get(3).metrics) == ({"lr": 0.2}, False)
 
 
 def test_huggingface_evaluates_in_the_run_of_its_training(project: Project) -> None:

@@ -177,6 +177,7 @@ def test_a_report_is_no_source_and_no_secret(project: Project) -> None:
     record(project, {"lr": 1}, {"rmse": 1})
     project.gitexp("report")
     done = project.run("diff")
+    assert done.returncode == 0, done.stderr
     assert "not compared" not in done.stderr
     assert "left out" not in project.run("log", "-M", "rmse=2").stderr
     assert "report.html" not in project.git("ls-tree", "-r", "--name-only", "exp-2")

@@ -335,12 +335,6 @@ def test_what_parses_something_else_is_no_param(project: Project) -> None:
     assert dict(gitexp.get("exp-1").params) == {"a": "2"}
     project.run("run", "--", sys.executable, "-m", "json.tool", "--json-lines", "x.json")
     assert dict(gitexp.get("exp-2").params) == {"json_lines": "x.json"}
-    project.write(
-        "workers.py",
-        "import joblib\njoblib.Parallel(2)(joblib.delayed(print)(i) for i in (1, 2))\n",
-    )
-    project.gitexp("run", "--", sys.executable, "workers.py")
-    assert dict(gitexp.get("exp-3").params) == {}
 
 
 def test_a_tools_name_among_the_arguments_of_a_program_is_a_value() -> None:

@@ -658,10 +658,12 @@ def test_resume_runs_what_is_missing_from_the_old_snapshot_and_failed_ones_when_
 def test_a_driver_killed_in_mid_sweep_loses_nothing_that_ended_and_resume_does_the_rest(
     project: Project,
 ) -> None:
-    ran = project.root.parent / "ran"
+    ran, go = project.root.parent / "ran", project.root.parent / "go"
     ran.mkdir()
     train(
-        project, f"open({str(ran)!r} + f'/{{point[\"lr\"]}}-{{os.getpid()}}', 'w'); time.sleep(0.4)"
+        project,
+        f"open({str(ran)!r} + f'/{{point[\"lr\"]}}-{{os.getpid()}}', 'w')\n"
+        f"while point['lr'] > 0.4 and not os.path.exists({str(go)!r}): time.sleep(0.05)",
     )
     process = started(project, "--group", "g", "-j", "2", "-p", "lr=0.1,0.2,0.3,0.4,0.5,0.6")
     wait_for(lambda: len(project.tags()) >= 2)
@@ -669,6 +671,7 @@ def test_a_driver_killed_in_mid_sweep_loses_nothing_that_ended_and_resume_does_t
     assert json.loads(project.gitexp("status", "--json"))["sweeps"][0]["running"]
     process.kill()
     process.communicate()
+    go.touch()
     assert "was killed; to continue it: gitexp sweep --resume g\n" in project.gitexp("status")
     before = {item.params["lr"]: item.name for item in found(project)}
     wait_for(

@@ -158,8 +158,8 @@ def test_an_experiment_that_was_removed_meanwhile_keeps_no_other_away(
 ) -> None:
     train(
         ada,
-        "if lr == '3':\n    import subprocess\n"
-        "    while not subprocess.run(['git', '-C', TOP, 'tag', '-l', 'exp-1'], capture_output=True).stdout: pass\n"
+        "if lr == '3':\n    import subprocess, time\n"
+        "    while not subprocess.run(['git', '-C', TOP, 'tag', '-l', 'exp-1'], capture_output=True).stdout: time.sleep(0.05)\n"
         "    subprocess.run([sys.executable, '-m', 'gitexp', '-C', TOP, 'rm', 'exp-1'], check=True)",
     )
     ada.write(

@@ -306,7 +306,8 @@ def _update(line: str) -> Update | None:
 
 _WORDS = 600  # characters of what a hook says
 _FAULTS = {  # what git says: what we say; a hook may print all that follows
-    r"pre-push hook|failed to push some refs to .*\n?$": (
+    # where the connection broke, it was no hook: that has its say before anything is sent
+    r"pre-push hook|(?<!hung up unexpectedly\n)error: failed to push some refs to .*\n?$": (
         "the pre-push hook of this repository declined{words}; --no-verify passes it by"
     ),
     r"terminal prompts disabled|Authentication failed|could not read (?:Username|Password)"
