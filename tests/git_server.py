@@ -29,7 +29,7 @@ class _Quiet(WSGIRequestHandler):
 @contextmanager
 def serving(folder: Path) -> Iterator[str]:
     """Serve the bare repositories in a folder, and yield the address that a repository's name
-    completes."""
+    completes. A file ``no-pushes`` in it has what is sent refused, though not the question before."""
     with make_server(
         "127.0.0.1", 0, _application(folder), server_class=_Server, handler_class=_Quiet
     ) as server:
@@ -54,7 +54,9 @@ def _application(folder: Path) -> Callable[[dict[str, Any], Callable[..., Any]],
     allowed = "Basic " + base64.b64encode(f"{USER}:{TOKEN}".encode()).decode()
 
     def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        if environ.get("HTTP_AUTHORIZATION") != allowed:
+        sent = environ["PATH_INFO"].endswith("/git-receive-pack")
+        refused = sent and (folder / "no-pushes").exists()
+        if refused or environ.get("HTTP_AUTHORIZATION") != allowed:
             start(
                 "401 Unauthorized",
                 [("WWW-Authenticate", 'Basic realm="git"'), ("Content-Length", "0")],

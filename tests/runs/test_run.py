@@ -189,6 +189,24 @@ def test_runs_in_work_trees_of_their_own_move_the_branches_of_these(project: Pro
     assert project.git("rev-parse", "other") == project.git("rev-parse", "exp-4^{commit}")
 
 
+def test_a_dead_run_that_is_recovered_meanwhile_keeps_no_branch_in_its_place(
+    project: Project,
+) -> None:
+    script = "import gitexp, os; gitexp.start_run(); os._exit(1)"
+    subprocess.run([sys.executable, "-c", script], check=False)
+    run = start.begin(Repo.discover())
+    project.gitexp("recover")
+    run.end()
+    assert run.recorded is not None
+    assert run.recorded.advanced == "main"
+
+
+@pytest.mark.parametrize("odd", ["2026", 1_700_000_000, 1.5])
+def test_a_start_that_is_no_datetime_is_refused(project: Project, odd: Any) -> None:
+    with pytest.raises(UsageError, match="started must be a datetime, not"):
+        gitexp.log(metrics={"a": 1}, started=odd)
+
+
 def test_a_branch_switch_meanwhile_moves_neither(project: Project) -> None:
     with gitexp.start_run() as run:
         project.git("checkout", "-q", "-b", "other")

@@ -88,6 +88,15 @@ def test_a_wrong_or_missing_token_is_one_line_and_changes_nothing(
     assert refs(ada) == before
 
 
+def test_a_login_that_is_refused_in_mid_push_is_no_hooks_doing(
+    ada: Project, address: str, remote: Project
+) -> None:
+    ada.git("remote", "set-url", "origin", address)
+    ada.git("config", "credential.helper", helper())
+    (remote.root.parent / "no-pushes").touch()
+    assert "refused the login" in ada.error("push")
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [
