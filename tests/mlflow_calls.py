@@ -37,13 +37,13 @@ from mlflow.entities import (
 from gitexp.runs import deferred
 
 EXPERIMENTS = """
-    a = c.create_experiment("a", tags={"k": "1", "t.x": "y"})
+    a = made("a", tags={"k": "1", "t.x": "y"})
     c.get_experiment(a), c.get_experiment_by_name("a"), c.get_experiment_by_name("nope")
     each(c.create_experiment, "a", "", None, "x" * 501, "Default", 3)
-    b = c.create_experiment("b", artifact_location="/tmp/somewhere")
+    b = made("b", artifact_location="/tmp/somewhere")
     c.get_experiment(b)
-    c.get_experiment(c.create_experiment("here", artifact_location="relative/dir"))
-    each(lambda at: c.create_experiment(at, artifact_location=at), "file:///x#frag", "mysql://u@h/db?a=b")
+    c.get_experiment(made("here", artifact_location="relative/dir"))
+    each(lambda at: made(at, artifact_location=at), "file:///x#frag", "mysql://u@h/db?a=b")
     each(c.get_experiment, "987654321", "abc", "", "-1", None)
     each(c.delete_experiment, "987654321", "abc", "")
     each(c.restore_experiment, "987654321", "abc", "")
@@ -376,6 +376,7 @@ class Heard:
             "each": self.each,
             "names": self.names,
             "filled": self.filled,
+            "made": self.made,
         }
         for line in lines(script):
             name, call = line.split(" = ", 1) if re.match(r"\w+ = ", line) else ("_", line)
@@ -403,6 +404,11 @@ class Heard:
         """Return the names of the runs that a search finds, and whether there are more."""
         found = self.client.search_runs([experiment], **search)
         return [*(run.info.run_name for run in found), bool(found.token)]
+
+    def made(self, name: str, **more: Any) -> str:
+        """Make an experiment later than the one before: they are sorted by the millisecond."""
+        time.sleep(0.002)
+        return str(self.client.create_experiment(name, **more))
 
     def filled(self, experiment: str) -> None:
         """Make runs to be searched for."""

@@ -317,10 +317,10 @@ def test_lightning_evaluates_in_the_run_of_its_training(project: Project) -> Non
         trainer.fit(model, loader, loader)
         trainer.test(model, loader, verbose=False)
         kept.append(Path(trainer.checkpoint_callback.best_model_path))
-    trainer.fit_loop.max_epochs = 2
-    trainer.fit(model, loader, loader)
     assert kept[0].parent != kept[1].parent
     assert all(path.exists() for path in kept)
+    trainer.fit_loop.max_epochs = 2
+    trainer.fit(model, loader, loader)
     with gitexp.start_run() as run:
         run.log_metric("mine", 1)
     first, second = gitexp.get(1), gitexp.get(2)
