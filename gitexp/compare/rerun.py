@@ -25,7 +25,7 @@ from gitexp.formats import environment, message, metrics, settings
 from gitexp.formats.errors import CannotRunError, GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, content, dvc, dvc_pointers, snapshot
-from gitexp.repo.files import read_bytes
+from gitexp.repo.files import read_text
 from gitexp.runs import arguments, command, journal, outputs, start, worktree
 from gitexp.runs.run import Run
 from gitexp.store import conditions, connectivity, result_paths
@@ -193,7 +193,7 @@ def execute(
         )
         _check(ended, todo, f"; {lacking}" if lacking else _last_line(live.folder))
         values = metrics.last_values(journal.points(live.folder)[0])
-        requirements = _text(live.folder / "requirements.txt") or environment.requirements()
+        requirements = read_text(live.folder / "requirements.txt") or environment.requirements()
         return Ran(values, requirements, hashes, live.end() if recorded else None, lacking)
     except UsageError as error:
         raise CannotRunError(f"the command of {todo.name} could not be run: {error}") from None
@@ -330,7 +330,7 @@ def _inside(path: str) -> bool:
 
 
 def _last_line(folder: Path) -> str:
-    lines = [line for line in _text(folder / "output.log").splitlines() if line.strip()]
+    lines = [line for line in read_text(folder / "output.log").splitlines() if line.strip()]
     if not lines:
         return ""
     last, hint = outputs.last_exception(folder) or message.one_line(lines[-1]), ""
@@ -338,7 +338,3 @@ def _last_line(folder: Path) -> str:
         must = "must be in git, in DVC, or declared, by gitexp run or now: --input PATH"
         hint = f"; what it reads {must}"
     return f": {last[:200]}{hint}"
-
-
-def _text(path: Path) -> str:
-    return (read_bytes(path) or b"").decode("utf-8", "replace")

@@ -11,7 +11,6 @@ user's configuration would be one in the repository, so it counts as none.
 from __future__ import annotations
 
 import functools
-import hashlib
 import io
 import math
 import os
@@ -146,7 +145,7 @@ def _contradictions(
     """Yield where tag, commit and files do not say the same, or an object is not what its hash
     says."""
     for what, item in (("tag", tag), ("commit", commit), *zip(experiment.files, files)):
-        if item is not None and _hash(repo, item) != item.id:
+        if item is not None and repo.hash_of(item.kind, item.data) != item.id:
             yield f"the {what} object is not what its hash says: it was changed on disk"
     text = commit.data.decode("utf-8", "replace")
     head, _, said = text.partition("\n\n")
@@ -164,11 +163,6 @@ def _contradictions(
         if trailers.get("Status") != experiment.status:
             yield f"the tag says {experiment.status}, the commit says {trailers.get('Status')}"
     yield from _differing(experiment, parsed, files)
-
-
-def _hash(repo: Repo, item: Object) -> str:
-    head = f"{item.kind} {len(item.data)}\0".encode()
-    return hashlib.new(repo.object_format, head + item.data).hexdigest()
 
 
 def _differing(

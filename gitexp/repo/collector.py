@@ -116,7 +116,7 @@ def _missing(repo: Repo, made: Mapping[str, object]) -> list[str]:
 def _at_work(repo: Repo) -> str:
     """Return the process id and host of the collector that is at work here, as git notes them; ""
     where there is none."""
-    return (files.read_bytes(repo.common_dir / "gc.pid") or b"").decode(errors="replace")
+    return files.read_text(repo.common_dir / "gc.pid")
 
 
 def _wait(repo: Repo) -> None:

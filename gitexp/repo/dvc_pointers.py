@@ -20,7 +20,7 @@ from gitexp.formats import message, params
 from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
-from gitexp.repo.files import read_bytes
+from gitexp.repo.files import read_bytes, read_text
 
 FOLDER, SUFFIX, LOCK = ".dvc", ".dvc", "dvc.lock"
 _HASH = r"[0-9a-f]{32}(\.dir)?"
@@ -280,7 +280,7 @@ def _caches(repo: Repo) -> Iterator[Path]:
     tops = dict.fromkeys((repo.root, repo.common_dir.parent))
     for top in tops:
         for name in ("config.local", "config"):
-            text = (read_bytes(top / FOLDER / name) or b"").decode("utf-8", "replace")
+            text = read_text(top / FOLDER / name)
             if match := re.search(
                 r"^\[cache\]\s*$(?:\n(?!\s*\[).*)*?\n\s*dir\s*=\s*(.+)$", text, re.MULTILINE
             ):

@@ -181,20 +181,14 @@ def _is_same(path: Path, item: Data) -> bool:
             return False
         if not path.stat().st_size == item.size <= _QUICK:
             return False
-        import hashlib
-
-        digest = hashlib.md5(usedforsecurity=False)
-        with open(path, "rb") as file:
-            while chunk := file.read(2**20):
-                digest.update(chunk)
-        return digest.hexdigest() == item.oid
+        return files.digest(path, "md5") == item.oid
     except OSError:
         return False
 
 
 def _answer(repo: Repo) -> bool | None:
-    said = files.read_bytes(repo.state_dir / _ANSWER) or b""
-    return {b"yes": True, b"no": False}.get(said.strip())
+    said = files.read_text(repo.state_dir / _ANSWER)
+    return {"yes": True, "no": False}.get(said.strip())
 
 
 def _modified(repo: Repo, data: Mapping[str, Data]) -> Iterator[Stale]:

@@ -90,6 +90,22 @@ def read_bytes(path: Path) -> bytes | None:
         return None
 
 
+def digest(path: Path, kind: str) -> str:
+    """Return the hash, ``sha256`` or ``md5``, of what a file holds."""
+    import hashlib
+
+    found = hashlib.new(kind, usedforsecurity=False)
+    with open(path, "rb") as file:
+        while chunk := file.read(2**20):
+            found.update(chunk)
+    return found.hexdigest()
+
+
+def read_text(path: Path) -> str:
+    """Return what a file of text says; "" where it cannot be read."""
+    return (read_bytes(path) or b"").decode("utf-8", "replace")
+
+
 def read_mapping(path: Path) -> dict[str, Any]:
     """Return the mapping in a file of JSON; empty where there is none that can be read."""
     try:

@@ -147,16 +147,20 @@ class Objects(Git):
         # modes and syncs of another kind than by default are left to git
         if len(data) > _SMALL or self.shared or _SYNCED & self.told.keys():
             return self.line("hash-object", "-t", kind, "-w", "--stdin", stdin=data)
-        import hashlib
-
-        whole = f"{kind} {len(data)}\0".encode() + data
-        oid = hashlib.new(self.object_format, whole).hexdigest()
+        oid = self.hash_of(kind, data)
         target = f"{self.common_dir}/objects/{oid[:2]}/{oid[2:]}"
         with suppress(OSError):  # it is young again, so that no prune that goes on takes it
             os.utime(target)
             return oid
-        _write_loose(target, _packed(whole))
+        _write_loose(target, _packed(f"{kind} {len(data)}\0".encode() + data))
         return oid
+
+    def hash_of(self, kind: str, data: bytes) -> str:
+        """Return the hash that git gives an object."""
+        import hashlib
+
+        head = f"{kind} {len(data)}\0".encode()
+        return hashlib.new(self.object_format, head + data).hexdigest()
 
     def write_file(self, path: Path) -> str:
         """Write a file's content, without filters, as a blob and return its hash."""

@@ -165,13 +165,9 @@ class Repo(Objects, Refs):
         done = run(["var", f"GIT_{role}_IDENT"], self.root)
         if done.returncode == 0:
             return os.fsdecode(done.stdout).rpartition(">")[0] + ">"
-        import getpass
         import platform
 
-        try:
-            name = getpass.getuser()
-        except (KeyError, OSError):
-            name = "unknown"
+        name = login() or "unknown"
         return f"{name} <{name}@{platform.node() or 'localhost'}>"
 
     @contextmanager
@@ -210,3 +206,13 @@ class Repo(Objects, Refs):
         import git
 
         return git.Repo(self.root).commit(commit)
+
+
+def login() -> str:
+    """Return the user's name on this machine, "" where nobody says it."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""

@@ -11,6 +11,7 @@ import functools
 import os
 import re
 from collections.abc import Mapping
+from datetime import datetime
 
 from gitexp.repo import Repo
 
@@ -80,6 +81,13 @@ def bare_commit(
     above = f"parent {parent}\n" if parent else ""
     made = f"tree {tree}\n{above}author {author}\ncommitter {by}\n\n{text}\n"
     return repo.write_object("commit", made.encode("utf-8", "replace"))
+
+
+def stamp(moment: datetime | None = None) -> str:
+    """Return a time, now by itself, as git's objects have it: seconds, which git does not read
+    below 0, and the time zone."""
+    moment = moment or datetime.now().astimezone()
+    return f"{max(0, int(moment.timestamp()))} {moment.strftime('%z')[:5] or '+0000'}"
 
 
 def edited(repo: Repo, base: str, files: Mapping[str, str | None]) -> str:

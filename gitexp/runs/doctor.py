@@ -232,7 +232,7 @@ def _lost_tags(repo: Repo) -> Iterator[Finding]:
     if own := [f"{gathering.SEEN}{remote}/{owner}" for remote, (_, owner) in owners]:
         tips = repo.refs(*own).values()
         lost += [item.tag for tip in tips for item in gathering.read(repo, tip)[1]]
-    theirs |= {*_noted(repo, record.REMOVED).split()}
+    theirs |= {*files.read_text(repo.state_dir / record.REMOVED).split()}
     lost = [tag for tag in dict.fromkeys(lost) if tag not in theirs]
     gathering.restore(repo, {tag for tag, item in zip(lost, repo.objects(lost)) if item is None})
     for tag, item in zip(lost, repo.objects(lost)):
@@ -251,8 +251,9 @@ def _lost_tags(repo: Repo) -> Iterator[Finding]:
 
 def _collected(repo: Repo) -> Iterator[Finding]:
     """Find experiments that lost their tag without ``gitexp rm``, and that git collected."""
-    known = re.findall(_RECORDED, _noted(repo, record.RECORDED))
-    tags, removed = repo.refs("refs/tags"), {*_noted(repo, record.REMOVED).split()}
+    known = re.findall(_RECORDED, files.read_text(repo.state_dir / record.RECORDED))
+    removed = {*files.read_text(repo.state_dir / record.REMOVED).split()}
+    tags = repo.refs("refs/tags")
     gone = [item for item in known if item[0] not in removed and f"refs/tags/{item[2]}" not in tags]
     if gone:
         there = {row[0] for row in Index(repo).rows('tag."commit"', everybody=True)}
@@ -271,11 +272,6 @@ def _collected(repo: Repo) -> Iterator[Finding]:
                 f"gone without gitexp rm, and collected by git: {message.some(lost, 5)}",
                 f"{connectivity.advice(repo)}; {forget}",
             )
-
-
-def _noted(repo: Repo, name: str) -> str:
-    """Return what a small file of ours says, "" where there is none."""
-    return (files.read_bytes(repo.state_dir / name) or b"").decode("utf-8", "replace")
 
 
 def _unreachable_tags(repo: Repo) -> list[str]:

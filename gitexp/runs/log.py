@@ -20,7 +20,7 @@ from gitexp.formats.experiment import Experiment, MetricPoint, check_status
 from gitexp.formats.message import each
 from gitexp.formats.metrics import from_mapping
 from gitexp.formats.params import given as as_params
-from gitexp.repo import Repo, dvc, dvc_status, snapshot
+from gitexp.repo import Repo, collector, dvc, dvc_status, snapshot
 from gitexp.runs.details import Details
 from gitexp.store import conditions, record, result_paths
 
@@ -189,8 +189,7 @@ def record_work_tree(
         recorded, shot = _recorded(repo, known, entry, draft)
     except GitError as error:
         # `git gc --prune=now` beside us takes objects that nothing points to yet
-        lost = ("missing", "invalid object", "not a valid", "does not point")
-        if not any(word in error.stderr for word in lost):
+        if not collector.has_taken(error):
             raise
         recorded, shot = _recorded(repo, known, entry, draft)
     warnings = (*entry.warnings, *filter(None, [told]), *recorded.warnings)

@@ -41,7 +41,7 @@ def record(
     jobs = [note for note in notes if Path(note["folder"]).is_relative_to(repo.root)]
     if not jobs:
         return None
-    claimed = (files.read_bytes(run.folder / _CLAIMED) or b"").decode().splitlines()
+    claimed = files.read_text(run.folder / _CLAIMED).splitlines()
     folders = []
     for job in jobs:
         if job["folder"] in claimed:

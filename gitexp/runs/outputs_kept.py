@@ -108,7 +108,7 @@ def _changed(repo: Repo, tree: str, paths: list[str]) -> list[str]:
     changed = []
     for path, item in zip(paths, repo.objects(f"{tree}:{path}" for path in paths)):
         data = files.read_bytes(repo.root / path)
-        if data is not None and not (item and result_paths.blob_hash(repo, data) == item.id):
+        if data is not None and not (item and repo.hash_of("blob", data) == item.id):
             changed.append(path)
     return changed
 

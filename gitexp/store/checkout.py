@@ -14,6 +14,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from gitexp.formats.errors import GitError, GitexpError, NotFoundError
@@ -72,7 +73,7 @@ def checkout(
     before = repo.found_at or repo.head()
     back = before.short or (before.commit or "")[:10]
     moved = bool(branch) or before.commit != target.id
-    with survey.cleared(repo, lambda: survey.look(repo, index, target), stash) as (found, stashed):
+    with survey.cleared(repo, partial(survey.look, repo, index, target), stash) as (found, stashed):
         with _index_told(repo, found.free):
             if branch:
                 _switch(repo, cwd, "-b", branch, "--no-track", target.id)
@@ -151,17 +152,14 @@ def take_params(repo: Repo, index: Index, target: Experiment, stash: bool = Fals
         raise NotFoundError(f"{target.name} has no params file")
     target.read(path)
     at_head = repo.line("rev-parse", "-q", "--verify", f"HEAD:{path}", ok=(0, 1, 128))
-
-    def look() -> survey.Survey:
-        return survey.look_at_params(repo, index, target, path)
-
+    look = partial(survey.look_at_params, repo, index, target, path)
     with survey.cleared(repo, look, stash, path) as (_, stashed):
         old = read_bytes(repo.root / path)
         repo.git("restore", f"--source={target.id}", "--worktree", "--", f":(top,literal){path}")
         result_paths.adopt(repo, path)
     undo = "rm"
     if old is not None:
-        oid = result_paths.blob_hash(repo, old)
+        oid = repo.hash_of("blob", old)
         undo = "git restore" if oid == at_head else f"git cat-file blob {oid} >"
     undo = f"{undo} {shlex.quote(path)}"
     return Done(
@@ -184,10 +182,7 @@ def take_code(
     ways_back = survey.submodules_ready(repo) if recurse else {}
     without = [result_paths.PARAMS, result_paths.METRICS, *result_paths.of_experiment(target)]
     code = result_paths.code_pathspec(without)
-
-    def look() -> survey.Survey:
-        return survey.look(repo, index, target, without)
-
+    look = partial(survey.look, repo, index, target, without)
     with survey.cleared(repo, look, stash) as (found, stashed):
         how = ("--staged", "--worktree", "--pathspec-from-file=-", "--pathspec-file-nul")
         names = os.fsencode("\0".join(code))  # may be too many for a command line

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from gitexp.formats.errors import GitError
 from gitexp.repo import Repo, files
+from gitexp.repo.repository import login
 from gitexp.store import gathering
 from gitexp.store.gathering import SEEN
 from gitexp.store.ref_scan import TAGS
@@ -112,7 +113,7 @@ def _chosen(
     seen = f"{SEEN}{remote}/"
     taken = {*taken, remote, *(ref.removeprefix(seen) for ref in repo.refs(seen))}
     base = wanted or (
-        known[0] if known else slug(repo.committer.partition(" <")[0]) or slug(_login()) or "clone"
+        known[0] if known else slug(repo.committer.partition(" <")[0]) or slug(login()) or "clone"
     )
     base = base[:_LONGEST]
     names = (base if at == 1 else f"{base}-{at}" for at in range(1, len(taken) + 3))
@@ -123,12 +124,3 @@ def _chosen(
 def slug(text: str) -> str:
     """Return text as a part of a ref's name: ``ada-lovelace``."""
     return re.sub(r"[^\w]+", "-", text.lower()).strip("-_")
-
-
-def _login() -> str:
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return ""

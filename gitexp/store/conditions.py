@@ -15,13 +15,10 @@ import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gitexp.formats.errors import UsageError
 from gitexp.repo import Repo, files
-
-if TYPE_CHECKING:
-    import hashlib
 
 VARIABLES = (  # what is known to change numbers; none holds a secret
     "PYTHONHASHSEED", "PYTHONOPTIMIZE", "OMP_NUM_THREADS", "MKL_NUM_THREADS",
@@ -92,11 +89,10 @@ def hash_input(path: Path) -> str | None:
     try:
         if path.is_dir():
             found = [item for item in files.below(path) if item.is_file()]
-            listing = "".join(
-                f"{_hash(file)} {file.relative_to(path).as_posix()}\n" for file in found
-            )
-            return _SHA256 + _sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
-        return _SHA256 + _hash(path) if path.is_file() else None
+            hashes = ((files.digest(file, "sha256"), file.relative_to(path)) for file in found)
+            listing = "".join(f"{hashed} {name.as_posix()}\n" for hashed, name in hashes)
+            return _SHA256 + _sha256(listing.encode("utf-8", "surrogateescape"))
+        return _SHA256 + files.digest(path, "sha256") if path.is_file() else None
     except (OSError, ValueError):
         return None
 
@@ -110,7 +106,7 @@ def hash_recorded(repo: Repo, commit: str, path: str) -> str | None:
     if found is None or found.kind != "blob":
         return None
     pointer = re.match(rb"version https://git-lfs[^\n]*\noid sha256:([0-9a-f]{64})\n", found.data)
-    return _SHA256 + (pointer[1].decode() if pointer else _sha256(found.data).hexdigest())
+    return _SHA256 + (pointer[1].decode() if pointer else _sha256(found.data))
 
 
 def trailers(conditions: Mapping[str, Any]) -> dict[str, str]:
@@ -135,18 +131,10 @@ def texts(conditions: Mapping[str, Any], key: str) -> dict[str, str]:
     return {str(name): item for name, item in known.items() if isinstance(item, str)}
 
 
-def _sha256(data: bytes = b"") -> hashlib._Hash:
+def _sha256(data: bytes) -> str:
     import hashlib
 
-    return hashlib.sha256(data)
-
-
-def _hash(path: Path) -> str:
-    digest = _sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()
+    return hashlib.sha256(data).hexdigest()
 
 
 def _gpu() -> str:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from gitexp.formats import message, params, redaction, settings
 from gitexp.formats.errors import FormatError, GitError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Repo
+from gitexp.repo import Repo, trees
 from gitexp.store import result_paths
 
 
@@ -150,11 +150,10 @@ def _commit(repo: Repo, entry: Entry, title: str) -> str:
         "Group": draft.group,
         **draft.trailers,
     }
-    author = f"{draft.author or repo.author} {_stamp(draft.started)}"
-    above = f"parent {entry.parent}\n" if entry.parent else ""
-    header = f"tree {entry.tree}\n{above}author {author}\ncommitter {repo.committer} {_stamp()}\n\n"
-    text = header + message.commit_message(title, draft.note, trailers)
-    return repo.write_object("commit", text.encode("utf-8", "replace"))
+    author = f"{draft.author or repo.author} {trees.stamp(draft.started)}"
+    text = message.commit_message(title, draft.note, trailers).removesuffix("\n")
+    committer = f"{repo.committer} {trees.stamp()}"
+    return trees.bare_commit(repo, entry.tree or "", entry.parent, text, author, committer)
 
 
 def _tag(repo: Repo, entry: Entry, commit: str, name: str, title: str, branch: str | None) -> bytes:
@@ -176,7 +175,7 @@ def _tag(repo: Repo, entry: Entry, commit: str, name: str, title: str, branch: s
         **draft.extra,
     }
     summary = {key: value for key, value in facts.items() if value not in (None, [], {}, "")}
-    tagger = f"{draft.author or repo.committer} {_stamp(draft.recorded)}"
+    tagger = f"{draft.author or repo.committer} {trees.stamp(draft.recorded)}"
     header = f"object {commit}\ntype commit\ntag {name}\ntagger {tagger}\n\n"
     return (header + message.tag_message(title, summary)).encode("utf-8", "replace")
 
@@ -186,13 +185,6 @@ def _shortened(value: Any) -> Any:
     stays quick."""
     text = str(value) if isinstance(value, (str, list, dict)) else ""
     return text[:1000] + "..." if len(text) > 1000 else value
-
-
-def _stamp(moment: datetime | None = None) -> str:
-    """Return a time as git's objects have it: seconds, which git does not read below 0, and the
-    time zone."""
-    moment = moment or datetime.now().astimezone()
-    return f"{max(0, int(moment.timestamp()))} {moment.strftime('%z')[:5] or '+0000'}"
 
 
 def _signed(repo: Repo, raw: bytes) -> str:

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import NamedTuple
 
 from gitexp.formats import message
@@ -83,8 +82,7 @@ def extend(
     files = {"README.md": _README.encode(), **(beside or {})}
     blobs = {path: repo.write_object("blob", data) for path, data in files.items()}
     tree = trees.write(repo, blobs)
-    now = datetime.now().astimezone()
-    who = f"{repo.committer} {int(now.timestamp())} {now.strftime('%z')}"
+    who = f"{repo.committer} {trees.stamp()}"
     tip = tip or _write(repo, tree, None, who, clone, [])
     for at in range(0, len(experiments), CHUNK):
         tip = _write(repo, tree, tip, who, clone, experiments[at : at + CHUNK])
@@ -102,7 +100,7 @@ def read(repo: Repo, tip: str, since: str | None = None) -> tuple[bool, list[Car
     stop = [f"^{since}"] if since else []
     how = ("--first-parent", "--reverse", "--ignore-missing")
     listed = repo.line("rev-list", *how, tip, *stop, ok=(0, 128)).split()
-    found = [parse(item.data, repo.object_format) for item in repo.objects(listed) if item]
+    found = [parse(repo, item.data) for item in repo.objects(listed) if item]
     gatherings = [item for item in found if item]
     goes_on = since is None or bool(
         gatherings and len(gatherings) == len(found) and gatherings[0].parent == since
@@ -122,11 +120,11 @@ def restore(repo: Repo, tags: Collection[str]) -> None:
 def clone_of(repo: Repo, tip: str) -> str | None:
     """Return the id of the clone that made a commit as a gathering, None where it is none."""
     item = next(repo.objects([tip]))
-    found = parse(item.data, repo.object_format) if item and item.kind == "commit" else None
+    found = parse(repo, item.data) if item and item.kind == "commit" else None
     return found.clone if found else None
 
 
-def parse(data: bytes, object_format: str) -> Gathering | None:
+def parse(repo: Repo, data: bytes) -> Gathering | None:
     """Read a raw commit; None where it is not a gathering."""
     head, _, text = data.partition(b"\n\n")
     said = text.decode("utf-8", "replace")
@@ -135,21 +133,17 @@ def parse(data: bytes, object_format: str) -> Gathering | None:
         return None
     names = dict(re.findall(r"^Gitexp-Name: ([0-9a-f]{40,64}) (\S+)$", said, re.MULTILINE))
     parent = re.search(rb"^parent ([0-9a-f]+)$", head, re.MULTILINE)
-    carried = [
-        item._replace(name=names.get(item.tag, item.name)) for item in _tags(head, object_format)
-    ]
+    carried = [item._replace(name=names.get(item.tag, item.name)) for item in _tags(repo, head)]
     return Gathering(clone, parent[1].decode() if parent else None, carried)
 
 
-def _tags(head: bytes, object_format: str) -> Iterator[Carried]:
-    import hashlib
-
+def _tags(repo: Repo, head: bytes) -> Iterator[Carried]:
     for match in re.finditer(rb"^mergetag ((?:.*\n)(?: .*\n)*)", head + b"\n", re.MULTILINE):
         data = match[1].replace(b"\n ", b"\n")
         commit = re.match(rb"object ([0-9a-f]{40,64})\ntype commit\ntag (\S+)\n", data)
         if commit:
-            tag = hashlib.new(object_format, b"tag %d\0" % len(data) + data).hexdigest()
-            yield Carried(commit[2].decode("utf-8", "replace"), tag, commit[1].decode(), data)
+            name, tag = commit[2].decode("utf-8", "replace"), repo.hash_of("tag", data)
+            yield Carried(name, tag, commit[1].decode(), data)
 
 
 def _write(

@@ -18,7 +18,7 @@ from typing import Any
 from gitexp.formats import late_values, message, result_files
 from gitexp.formats.experiment import last_judged
 from gitexp.repo import Object, Repo
-from gitexp.repo.files import read_bytes
+from gitexp.repo.files import read_text
 from gitexp.store import clone, gathering, notes, ref_scan
 from gitexp.store.ref_scan import REMOTES, TAGS
 
@@ -132,9 +132,9 @@ def _name(db: sqlite3.Connection, repo: Repo, tags: Sequence[tuple[str, str]]) -
     one gets its hash added.
     """
     row = "INSERT OR REPLACE INTO ref VALUES (?, ?, ?, ?, ?)"
-    config = read_bytes(repo.common_dir / "config") or b""
+    config = read_text(repo.common_dir / "config")
     # remotes are told from what follows by the first slash, but for those that have one themselves
-    slashed = re.findall(r'(?m)^\s*\[remote "(.+/.+)"\]', config.decode("utf-8", "replace"))
+    slashed = re.findall(r'(?m)^\s*\[remote "(.+/.+)"\]', config)
     numbers = _known(db, (tag for tag, _ in tags))
     ours: list[tuple[str, str, int, bool, str]] = []
 

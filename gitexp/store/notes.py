@@ -160,11 +160,8 @@ def _committed(repo: Repo, tip: str | None, files: Mapping[str, str | None]) -> 
         tree = trees.edited(repo, f"{tip}^{{tree}}", files)
     else:
         tree = trees.write(repo, {path: blob for path, blob in files.items() if blob})
-    moment = datetime.now().astimezone()
-    now = f"{int(moment.timestamp())} {moment.strftime('%z')[:5]}"
-    above = f"parent {tip}\n" if tip else ""
-    header = f"tree {tree}\n{above}author {repo.author} {now}\ncommitter {repo.committer} {now}\n"
-    return repo.write_object("commit", f"{header}\nNotes added by gitexp\n".encode())
+    people = (f"{who} {trees.stamp()}" for who in (repo.author, repo.committer))
+    return trees.bare_commit(repo, tree, tip, "Notes added by gitexp", *people)
 
 
 def _paths(repo: Repo, tip: str | None) -> dict[str, tuple[str, str]]:

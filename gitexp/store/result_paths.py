@@ -200,7 +200,7 @@ def finish(repo: Repo) -> None:
                 data = repo.git("cat-file", "--filters", f"{commit}:{path}")
                 _put(repo, path, data)
                 if Path(path).name in (PARAMS, METRICS) and not is_own(path):
-                    written[path] = blob_hash(repo, data)
+                    written[path] = repo.hash_of("blob", data)
     _remember(repo, written)
     forgive(repo)
 
@@ -223,7 +223,7 @@ def write_back(
         try:
             if Path(path).name in (PARAMS, METRICS) and not is_own(path):
                 data = content if isinstance(content, bytes) else content.read_bytes()
-                written[path] = blob_hash(repo, data)
+                written[path] = repo.hash_of("blob", data)
             plain = isinstance(content, bytes) and not target.is_symlink()
             if not plain or read_bytes(target) != content:
                 _put(repo, path, content)
@@ -270,14 +270,15 @@ def _is_new_pointer(repo: Repo, snapshot: Snapshot, path: str) -> bool:
     if data is None:
         return not (repo.root / path).exists()
     found = next(repo.objects([f"{snapshot.tree}:{path}"]))
-    return found is not None and found.id == blob_hash(repo, data)
+    return found is not None and found.id == repo.hash_of("blob", data)
 
 
 def adopt(repo: Repo, path: str) -> None:
     """Note that the file at a usual place, as it lies there now, is one of an experiment and may be
     replaced."""
     with suppress(OSError, GitexpError), repo.lock():
-        _remember(repo, {**_written(repo), path: blob_hash(repo, (repo.root / path).read_bytes())})
+        data = (repo.root / path).read_bytes()
+        _remember(repo, {**_written(repo), path: repo.hash_of("blob", data)})
 
 
 def _is_ours(repo: Repo, path: str, written: Mapping[str, Any]) -> bool:
@@ -289,7 +290,7 @@ def _is_ours(repo: Repo, path: str, written: Mapping[str, Any]) -> bool:
         return True
     except OSError:
         return False
-    oid = blob_hash(repo, data)
+    oid = repo.hash_of("blob", data)
     if written.get(path) == oid:
         return True
     found = next(repo.objects([f"HEAD:{path}"]))
@@ -308,13 +309,6 @@ def _wrote(repo: Repo, revision: str, path: str) -> bool:
     if len(sides) > 1:
         return all(_wrote(repo, side, path) for side in sides)
     return "Id" in message.trailers(text)
-
-
-def blob_hash(repo: Repo, data: bytes) -> str:
-    """Return the hash that git gives a file with this content."""
-    import hashlib
-
-    return hashlib.new(repo.object_format, b"blob %d\0" % len(data) + data).hexdigest()
 
 
 def _written(repo: Repo) -> dict[str, Any]:

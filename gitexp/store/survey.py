@@ -123,8 +123,9 @@ def look(repo: Repo, index: Index, target: Experiment, without: Iterable[str] = 
     connectivity.check(repo, target, [*files])
     changed = dict(_changed(repo))
     arriving = _met(repo, [path for path, (_, in_index) in differing.items() if not in_index])
-    skipped = tuple(without)
-    paths = [path for path in dict.fromkeys((*changed, *arriving)) if not _below(path, skipped)]
+    stay = {*without}
+    met = dict.fromkeys((*changed, *arriving))
+    paths = [path for path in met if not result_paths.holds(stay, path)]
     on_disk = _hashes(repo, paths)
     outputs = {*snapshot.left_outputs(repo), *snapshot.outputs_of(repo)} if paths else set()
     results = [path for path in paths if path in outputs or _is_result(path, target)]
@@ -286,11 +287,7 @@ def _blob_hash(repo: Repo, path: str) -> bytes | None:
     data = read_bytes(repo.root / path)
     if data is None:
         return None if os.path.lexists(repo.root / path) else b""
-    return result_paths.blob_hash(repo, data).encode()
-
-
-def _below(path: str, folders: Iterable[str]) -> bool:
-    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
+    return repo.hash_of("blob", data).encode()
 
 
 def _hashes(repo: Repo, paths: Iterable[str]) -> dict[str, str]:
@@ -301,7 +298,7 @@ def _hashes(repo: Repo, paths: Iterable[str]) -> dict[str, str]:
     for path in paths:
         place = repo.root / path
         if place.is_symlink():
-            found[path] = result_paths.blob_hash(repo, os.fsencode(os.readlink(place)))
+            found[path] = repo.hash_of("blob", os.fsencode(os.readlink(place)))
         elif place.is_file() and path[0] != '"' and "\n" not in path:
             files.append(path)
     if files:
@@ -321,12 +318,12 @@ def _check_stashable(repo: Repo) -> None:
             " --worktree DIR"
         )
     asked = ("--name-only", "--no-renames", "--ignore-submodules", "--diff-filter=D", "-z")
-    gone = repo.entries("diff-index", *asked, "HEAD") + repo.entries("diff-files", *asked)
+    gone = {*repo.entries("diff-index", *asked, "HEAD"), *repo.entries("diff-files", *asked)}
     others = repo.entries("ls-files", "-z", "-o") if gone else []  # ignored ones, too
     stuck = [
         path
         for path in others
-        if _below(path, gone) or any(_below(other, [path]) for other in gone)
+        if result_paths.holds(gone, path) or any(result_paths.holds([path], one) for one in gone)
     ]
     if stuck:
         raise UsageError(
