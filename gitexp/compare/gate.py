@@ -31,21 +31,17 @@ class Allowance(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What a gate found.
-
-    Attributes:
-        worse_by: how much worse the value is than ``before``; negative where it is better, None
-            without a baseline.
-        failures: why it does not pass, empty where it does.
-    """
+    """What a gate found."""
 
     metric: str
     name: str
     value: float
     baseline: str | None
     before: float | None
+    # how much worse the value is than ``before``; negative where it is better, None without a
+    # baseline
     worse_by: float | None
-    failures: tuple[str, ...]
+    failures: tuple[str, ...]  # why it does not pass, empty where it does
 
 
 def parse_allowance(text: str) -> Allowance:

@@ -52,16 +52,11 @@ class Trusted(NamedTuple):
 
 
 class Score(NamedTuple):
-    """What a judge said of an experiment.
-
-    Attributes:
-        faults: why it does not count, empty where it does.
-        left_out: outputs that the judge did not get, since they are code.
-    """
+    """What a judge said of an experiment."""
 
     metrics: Mapping[str, float]
-    faults: tuple[str, ...]
-    left_out: tuple[str, ...] = ()
+    faults: tuple[str, ...]  # why it does not count, empty where it does
+    left_out: tuple[str, ...] = ()  # outputs that the judge did not get, since they are code
 
 
 def trusted(repo: Repo, name: str) -> Trusted:

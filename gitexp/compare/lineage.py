@@ -18,19 +18,14 @@ from gitexp.store.index import Index
 
 @dataclass(frozen=True)
 class Step:
-    """An experiment, what it came from, and what differs between the two.
-
-    Attributes:
-        origin: the experiment that it resumes, else the nearest in the history that its run started
-            from.
-        code: the files of code that differ.
-    """
+    """An experiment, what it came from, and what differs between the two."""
 
     experiment: Experiment
+    # the experiment that it resumes, else the nearest in the history that its run started from
     origin: Experiment | None = None
     params: tuple[Change, ...] = ()
     metrics: Mapping[str, MetricChange] = field(default_factory=dict)
-    code: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()  # the files of code that differ
 
 
 def steps(index: Index, settings: Settings, experiments: Sequence[Experiment]) -> list[Step]:

@@ -23,13 +23,10 @@ Values = Mapping[str, Any]
 
 
 class Merge(NamedTuple):
-    """What is to be run: a commit whose parents are the experiments, and the command there.
-
-    Attributes:
-        base: the experiment that they have in common, None where nobody ran that code.
-    """
+    """What is to be run: a commit whose parents are the experiments, and the command there."""
 
     items: tuple[Experiment, ...]
+    # the experiment that they have in common, None where nobody ran that code
     base: Experiment | None
     commit: str
     todo: rerun.Task

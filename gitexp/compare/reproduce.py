@@ -47,22 +47,15 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a reproduction ended.
+    """How a reproduction ended."""
 
-    Attributes:
-        same: every metric is within its tolerance.
-        differences: what is not as it was recorded, whatever the verdict.
-        reasons: why it drifted, in sentences; empty where it did not.
-        experiment: what the new run was recorded as, where that was asked for.
-        kept: the work tree, where the user wanted to keep it.
-    """
-
-    same: bool
+    same: bool  # every metric is within its tolerance
     metrics: tuple[Compared, ...]
-    differences: tuple[Difference, ...] = ()
-    reasons: tuple[str, ...] = ()
+    differences: tuple[Difference, ...] = ()  # what is not as it was recorded, whatever the verdict
+    reasons: tuple[str, ...] = ()  # why it drifted, in sentences; empty where it did not
+    # what the new run was recorded as, where that was asked for
     experiment: Experiment | None = None
-    kept: Path | None = None
+    kept: Path | None = None  # the work tree, where the user wanted to keep it
 
     @property
     def exact(self) -> bool:

@@ -35,31 +35,20 @@ _ENDING = {getattr(signal, name, 0) for name in ("SIGINT", "SIGTERM", "SIGHUP", 
 
 @dataclass(frozen=True)
 class Task:
-    """A command and its surroundings, as they were recorded.
+    """A command and its surroundings, as they were recorded."""
 
-    Attributes:
-        name: what people call the experiment that it comes from.
-        words: the command.
-        directory: where it ran, from the top of the repository.
-        variables: the environment variables of ``conditions.VARIABLES`` that were set.
-        inputs: declared inputs and their hashes.
-        requirements: the recorded environment.
-        metrics_file: where the recorded results lie in the tree; taken away before a run.
-        brought: more files that it reads, which was not declared.
-        project: the folder of its project, whose settings hold.
-        reads: what ``settings.reading`` takes.
-    """
-
-    name: str
-    words: tuple[str, ...]
-    directory: str = "."
+    name: str  # what people call the experiment that it comes from
+    words: tuple[str, ...]  # the command
+    directory: str = "."  # where it ran, from the top of the repository
+    # the environment variables of ``conditions.VARIABLES`` that were set
     variables: Mapping[str, str] = field(default_factory=dict)
-    inputs: Mapping[str, str] = field(default_factory=dict)
-    requirements: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)  # declared inputs and their hashes
+    requirements: str = ""  # the recorded environment
+    # where the recorded results lie in the tree; taken away before a run
     metrics_file: str = result_paths.METRICS
-    brought: tuple[str, ...] = ()
-    project: str = ""
-    reads: Any = None
+    brought: tuple[str, ...] = ()  # more files that it reads, which was not declared
+    project: str = ""  # the folder of its project, whose settings hold
+    reads: Any = None  # what ``settings.reading`` takes
 
     @property
     def shown(self) -> str:
@@ -69,21 +58,16 @@ class Task:
 
 @dataclass(frozen=True)
 class Ran:
-    """A command that was run and ended well.
+    """A command that was run and ended well."""
 
-    Attributes:
-        metrics: the last value of each.
-        requirements: the environment that it ran in.
-        inputs: the inputs' hashes as they were when it started, None for one that was not there.
-        experiment: what it was recorded as, None where that was not asked for.
-        lacking: a sentence that names the files which git-annex or LFS had no content of; None
-            where there are none.
-    """
-
-    metrics: Mapping[str, float]
-    requirements: str
+    metrics: Mapping[str, float]  # the last value of each
+    requirements: str  # the environment that it ran in
+    # the inputs' hashes as they were when it started, None for one that was not there
     inputs: Mapping[str, str | None]
+    # what it was recorded as, None where that was not asked for
     experiment: Experiment | None = None
+    # a sentence that names the files which git-annex or LFS had no content of; None where there are
+    # none
     lacking: str | None = None
 
     def metric(self, name: str) -> float:

@@ -33,20 +33,13 @@ _OF_THE_KERNEL = re.compile(r"/(dev(?!/shm)|proc|sys)\b")
 
 @dataclass(frozen=True)
 class Checked:
-    """What was found of one experiment.
-
-    Attributes:
-        signature: good, bad or unsigned.
-        signed: what the signature's program said about it, in one line.
-        problems: what is wrong.
-        unchecked: what could not be looked at.
-    """
+    """What was found of one experiment."""
 
     experiment: Experiment
-    signature: str
-    signed: str = ""
-    problems: tuple[str, ...] = ()
-    unchecked: tuple[str, ...] = ()
+    signature: str  # good, bad or unsigned
+    signed: str = ""  # what the signature's program said about it, in one line
+    problems: tuple[str, ...] = ()  # what is wrong
+    unchecked: tuple[str, ...] = ()  # what could not be looked at
 
 
 def verify(

@@ -28,17 +28,12 @@ _ENOUGH = 0.01  # the share of the change that may stay unexplained before pairs
 
 @dataclass(frozen=True)
 class Part:
-    """What one factor did, or two did together beyond what each did alone.
-
-    Attributes:
-        value: the metric with nothing else changed, None where that could not be run; ``why`` says
-            why.
-        change: what it did to the metric, None where that is not known.
-    """
+    """What one factor did, or two did together beyond what each did alone."""
 
     factors: tuple[Factor, ...]
+    # the metric with nothing else changed, None where that could not be run; ``why`` says why
     value: float | None
-    change: float | None
+    change: float | None  # what it did to the metric, None where that is not known
     why: str = ""
 
     @property
@@ -51,20 +46,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Attribution:
-    """A change of a metric, taken apart.
+    """A change of a metric, taken apart."""
 
-    Attributes:
-        before, after: the recorded values.
-        base: what the parts add to: the first experiment as measured here, or as recorded where its
-            data is not here any more.
-        runs: how many times the command was run.
-    """
-
-    before: float
+    before: float  # before and after: the recorded values
     after: float
+    # what the parts add to: the first experiment as measured here, or as recorded where its data is
+    # not here any more
     base: float
     parts: tuple[Part, ...]
-    runs: int
+    runs: int  # how many times the command was run
 
     @property
     def rest(self) -> float:

@@ -37,15 +37,11 @@ _LOST = (  # what git says of an object that is not there
 
 @dataclass
 class Guard:
-    """What must be there in the end.
+    """What must be there in the end."""
 
-    Attributes:
-        index: of a snapshot, which it can be made of again; None where there is none.
-        tree: of that snapshot.
-    """
-
+    # of a snapshot, which it can be made of again; None where there is none
     index: Path | None = None
-    tree: str = ""
+    tree: str = ""  # of that snapshot
     made: dict[str, Callable[[], str]] = field(default_factory=dict)
 
 

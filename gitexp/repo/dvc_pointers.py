@@ -36,25 +36,15 @@ _LISTING_BYTES = 50 * 10**6
 
 
 class Data(NamedTuple):
-    """A file or folder that DVC tracks.
+    """A file or folder that DVC tracks."""
 
-    Attributes:
-        path: from the top of the repository.
-        hash: ``md5:...``, with ``.dir`` at the end for a folder.
-        size: bytes, None where the pointer does not say.
-        files: how many a folder has, None for a file.
-        pointer: the file that says so.
-        stage: of a pipeline, what ``dvc.lock`` calls it.
-        entry: what it says, whole.
-    """
-
-    path: str
-    hash: str
-    size: int | None
-    files: int | None
-    pointer: str
-    stage: str | None = None
-    entry: Mapping[str, Any] = {}
+    path: str  # from the top of the repository
+    hash: str  # ``md5:...``, with ``.dir`` at the end for a folder
+    size: int | None  # bytes, None where the pointer does not say
+    files: int | None  # how many a folder has, None for a file
+    pointer: str  # the file that says so
+    stage: str | None = None  # of a pipeline, what ``dvc.lock`` calls it
+    entry: Mapping[str, Any] = {}  # what it says, whole
 
     @property
     def is_folder(self) -> bool:

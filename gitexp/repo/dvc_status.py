@@ -47,16 +47,12 @@ class Talk(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """What is known of the data when a snapshot is about to be taken.
+    """What is known of the data when a snapshot is about to be taken."""
 
-    Attributes:
-        conditions: for the experiment: ``data``, the hashes, and ``data_stale``, the paths for
-            which they are not true.
-        told: what the user should know, None where all is well.
-    """
-
+    # for the experiment: ``data``, the hashes, and ``data_stale``, the paths for which they are not
+    # true
     conditions: Mapping[str, Any] = {}
-    told: str | None = None
+    told: str | None = None  # what the user should know, None where all is well
 
 
 def settle(repo: Repo, settings: Settings, talk: Talk | None = None) -> Settled:

@@ -19,18 +19,12 @@ _OWN = 5  # seconds after which a lock of a ref of gitexp's own is left over, if
 
 
 class LockFile(NamedTuple):
-    """A lock file of git that is not of this moment.
-
-    Attributes:
-        age: in seconds.
-        owner: the user who made it.
-        is_stale: whether it is older than an hour and than every git that runs here.
-    """
+    """A lock file of git that is not of this moment."""
 
     path: Path
-    age: float
-    owner: str
-    is_stale: bool
+    age: float  # in seconds
+    owner: str  # the user who made it
+    is_stale: bool  # whether it is older than an hour and than every git that runs here
 
 
 def leftovers(repo: Git) -> list[LockFile]:

@@ -49,35 +49,24 @@ class Listed(NamedTuple):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A work tree at one moment.
+    """A work tree at one moment."""
 
-    Attributes:
-        tree: hash of the tree object.
-        head: where HEAD pointed.
-        index: the private index that holds the tree, kept for adding results.
-        changed: tracked paths that differed from the index.
-        taken: untracked paths that entered.
-        left_out: ``(path, why)`` for those that did not.
-        staged_apart: paths whose staged content is neither HEAD's nor the disk's.
-        index_stamp: identifies the user's index file as it was (None: there was none).
-        assumed: whether entries marked assume-unchanged were looked at all the same.
-        previous: tracked paths below ``.gitexp/``, which belong to an earlier experiment.
-        outputs: tracked paths that an earlier experiment's command wrote, unchanged since.
-        project: the folder of the project that it was taken for, see ``Repo.project``.
-    """
-
-    tree: str
-    head: Head
-    index: Path
-    changed: tuple[str, ...] = ()
-    taken: tuple[str, ...] = ()
-    left_out: tuple[tuple[str, str], ...] = ()
+    tree: str  # hash of the tree object
+    head: Head  # where HEAD pointed
+    index: Path  # the private index that holds the tree, kept for adding results
+    changed: tuple[str, ...] = ()  # tracked paths that differed from the index
+    taken: tuple[str, ...] = ()  # untracked paths that entered
+    left_out: tuple[tuple[str, str], ...] = ()  # ``(path, why)`` for those that did not
+    # paths whose staged content is neither HEAD's nor the disk's
     staged_apart: tuple[str, ...] = ()
+    # identifies the user's index file as it was (None: there was none)
     index_stamp: tuple[int, ...] | None = None
-    assumed: bool = False
+    assumed: bool = False  # whether entries marked assume-unchanged were looked at all the same
+    # tracked paths below ``.gitexp/``, which belong to an earlier experiment
     previous: tuple[str, ...] = ()
+    # tracked paths that an earlier experiment's command wrote, unchanged since
     outputs: tuple[str, ...] = ()
-    project: str = ""
+    project: str = ""  # the folder of the project that it was taken for, see ``Repo.project``
 
 
 def take(

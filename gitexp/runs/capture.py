@@ -33,28 +33,22 @@ _CLOSE = 1e-6  # event files hold numbers of 32 bits
 
 @dataclass
 class Findings:
-    """Files that are looked through, and what was found in them.
-
-    Attributes:
-        paths: the files below ``root``, with how each looked.
-        named: those of metrics that the user's pipeline names.
-        points: the series by their names, and ``origins`` the file that each came from.
-        params: how many came from where.
-        alone: whether gitexp's own files were picked up as they were written.
-    """
+    """Files that are looked through, and what was found in them."""
 
     root: Path
     known: settings.Settings
+    # the files below ``root``, with how each looked
     paths: Mapping[str, Look] = field(default_factory=dict)
-    named: Sequence[str] = ()
+    named: Sequence[str] = ()  # those of metrics that the user's pipeline names
+    # the series by their names, and ``origins`` the file that each came from
     points: dict[str, list[MetricPoint]] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
-    params: dict[str, int] = field(default_factory=dict)
+    params: dict[str, int] = field(default_factory=dict)  # how many came from where
     unread: list[str] = field(default_factory=list)
     cut: dict[str, str] = field(default_factory=dict)
     unclear: list[str] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
-    alone: bool = True
+    alone: bool = True  # whether gitexp's own files were picked up as they were written
 
     def is_metrics(self, path: str) -> bool:
         return outputs_kept.matches(path, self.known.metrics_files) or readers.is_metrics(path)

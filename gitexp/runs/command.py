@@ -35,18 +35,13 @@ _HERE = ("", "gitexp:", "gitexp:.")  # whoever names another store gets it
 
 
 class Ended(NamedTuple):
-    """How a command ended: its exit code as a shell's (128 + n for signal n), its last word.
-
-    Attributes:
-        exception: the line that ends a traceback, where the command printed one last.
-        told: the last signal by which we were told to end.
-        found: a line that says which metrics and params were found in what it wrote.
-    """
+    """How a command ended: its exit code as a shell's (128 + n for signal n), its last word."""
 
     code: int
+    # the line that ends a traceback, where the command printed one last
     exception: str | None = None
-    told: int | None = None
-    found: str = ""
+    told: int | None = None  # the last signal by which we were told to end
+    found: str = ""  # a line that says which metrics and params were found in what it wrote
 
     @property
     def status(self) -> str:

@@ -48,17 +48,11 @@ QUICK_LOG = "git config log.excludeDecoration 'refs/tags/exp-*'"
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not as it should be.
+    """Something that is not as it should be."""
 
-    Attributes:
-        what: what it is, in one line.
-        advice: the next step for the user, where ``--fix`` leaves it alone.
-        mend: makes it right; None where only the user can.
-    """
-
-    what: str
-    advice: str = ""
-    mend: Callable[[], object] | None = None
+    what: str  # what it is, in one line
+    advice: str = ""  # the next step for the user, where ``--fix`` leaves it alone
+    mend: Callable[[], object] | None = None  # makes it right; None where only the user can
 
 
 def examine(repo: Repo) -> list[Finding]:

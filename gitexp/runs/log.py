@@ -29,20 +29,16 @@ _LARGE = 2**21  # bytes of metrics that pandas, import and all, reads sooner
 
 
 class Entry(NamedTuple):
-    """What somebody wants recorded, checked.
-
-    Attributes:
-        same: files of the user's that say just what is recorded (``--params-file params.yml``).
-        warnings: what of the files could not be read.
-        large: artifacts over the limit, which go into DVC's cache; their pointers enter.
-    """
+    """What somebody wants recorded, checked."""
 
     params: Mapping[str, Any]
     metrics: bytes
     last: Mapping[str, float]
     artifacts: Mapping[str, Path]
+    # files of the user's that say just what is recorded (``--params-file params.yml``)
     same: frozenset[str]
-    warnings: tuple[str, ...]
+    warnings: tuple[str, ...]  # what of the files could not be read
+    # artifacts over the limit, which go into DVC's cache; their pointers enter
     large: Mapping[str, Path]
 
 

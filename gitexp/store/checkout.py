@@ -30,17 +30,11 @@ from gitexp.store.survey import GONE, Entry, Survey, listed
 
 @dataclass(frozen=True)
 class Done:
-    """What a checkout did.
+    """What a checkout did."""
 
-    Attributes:
-        text: where one is now, or what was taken, in a sentence.
-        undo: the command line that undoes it, None where there is none.
-        notes: what else is worth knowing.
-    """
-
-    text: str
-    undo: str | None
-    notes: tuple[str, ...] = ()
+    text: str  # where one is now, or what was taken, in a sentence
+    undo: str | None  # the command line that undoes it, None where there is none
+    notes: tuple[str, ...] = ()  # what else is worth knowing
 
 
 def checkout(

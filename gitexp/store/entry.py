@@ -15,31 +15,14 @@ from gitexp.store import result_paths
 
 
 class Draft(NamedTuple):
-    """All that is known of a run that is over, except what it will be called.
-
-    Attributes:
-        params: nested.
-        metrics: the ``metrics.csv``, on disk or as bytes.
-        last: the last value of each metric.
-        files: where params and metrics go in the tree.
-        artifacts: ``{path in the tree: file on disk, or content}``.
-        outputs: those of them that the command made, which are no sources of later runs.
-        trailers: more ``Gitexp-*`` lines of the commit message.
-        extra: more of the tag's summary.
-        advance: whether the branch may move.
-        beside: a reason to stand beside the branch that only the caller knows.
-        sign: have git sign the tag.
-        author: who ran it, ``Name <email>``; the user, unless it is said.
-        recorded: the time of the tag; now, unless it is said.
-        hidden: the params whose values may be secrets and read ``***``.
-    """
+    """All that is known of a run that is over, except what it will be called."""
 
     id: str
-    params: Mapping[str, Any]
-    metrics: Path | bytes
-    last: Mapping[str, float]
+    params: Mapping[str, Any]  # nested
+    metrics: Path | bytes  # the ``metrics.csv``, on disk or as bytes
+    last: Mapping[str, float]  # the last value of each metric
     started: datetime
-    files: result_paths.Places
+    files: result_paths.Places  # where params and metrics go in the tree
     status: str = "finished"
     duration: float | None = None
     title: str | None = None
@@ -49,33 +32,28 @@ class Draft(NamedTuple):
     name: str | None = None
     command: str | None = None
     requirements: str = ""
-    artifacts: Mapping[str, Path | bytes] = {}
+    artifacts: Mapping[str, Path | bytes] = {}  # ``{path in the tree: file on disk, or content}``
+    # those of them that the command made, which are no sources of later runs
     outputs: tuple[str, ...] = ()
-    trailers: Mapping[str, object] = {}
-    extra: Mapping[str, Any] = {}
-    advance: bool = True
-    beside: str | None = None
-    sign: bool = False
-    author: str | None = None
-    recorded: datetime | None = None
-    hidden: tuple[str, ...] = ()
+    trailers: Mapping[str, object] = {}  # more ``Gitexp-*`` lines of the commit message
+    extra: Mapping[str, Any] = {}  # more of the tag's summary
+    advance: bool = True  # whether the branch may move
+    beside: str | None = None  # a reason to stand beside the branch that only the caller knows
+    sign: bool = False  # have git sign the tag
+    author: str | None = None  # who ran it, ``Name <email>``; the user, unless it is said
+    recorded: datetime | None = None  # the time of the tag; now, unless it is said
+    hidden: tuple[str, ...] = ()  # the params whose values may be secrets and read ``***``
 
 
 class Entry(NamedTuple):
-    """An experiment that has no name yet.
+    """An experiment that has no name yet."""
 
-    Attributes:
-        draft: what is known of it.
-        tree: the tree of the commit that is to be written; None where ``commit`` exists already and
-            gets the tag.
-        commit: that commit.
-        parent: the commit that its run started from.
-    """
-
-    draft: Draft
+    draft: Draft  # what is known of it
+    # the tree of the commit that is to be written; None where ``commit`` exists already and gets
+    # the tag
     tree: str | None
-    commit: str | None
-    parent: str | None
+    commit: str | None  # that commit
+    parent: str | None  # the commit that its run started from
 
 
 def without_secrets(repo: Repo, draft: Draft) -> Draft:

@@ -45,17 +45,13 @@ should be committed to it.
 
 class Carried(NamedTuple):
     """An experiment on its way: the name that its clone gives it, its commit, and the tag object as
-    it is.
-
-    Attributes:
-        held: whether a branch that is pushed, or a tag, holds the commit anyway.
-    """
+    it is."""
 
     name: str
     tag: str
     commit: str
     data: bytes
-    held: bool = False
+    held: bool = False  # whether a branch that is pushed, or a tag, holds the commit anyway
 
 
 class Gathering(NamedTuple):

@@ -94,16 +94,11 @@ _ALIASES = {
 
 
 class Key(NamedTuple):
-    """Something that experiments have values of: an attribute, a param or a metric.
+    """Something that experiments have values of: an attribute, a param or a metric."""
 
-    Attributes:
-        family: ``attribute``, ``params`` or ``metrics``.
-        kind: what its values are: ``text``, ``number``, ``time``, ``set`` or ``any``.
-    """
-
-    family: str
+    family: str  # ``attribute``, ``params`` or ``metrics``
     name: str
-    kind: str = "any"
+    kind: str = "any"  # what its values are: ``text``, ``number``, ``time``, ``set`` or ``any``
 
     @property
     def full(self) -> str:

@@ -42,18 +42,12 @@ Files = dict[str, str | None]  # the hashes of blobs by those, None where one go
 
 
 class Recorded(NamedTuple):
-    """An experiment that was just recorded, and where the branch went.
-
-    Attributes:
-        advanced: the branch's short name where it moved onto the experiment, else None.
-        beside: why it did not, None where it did or was not asked to.
-        warnings: what could not be kept.
-    """
+    """An experiment that was just recorded, and where the branch went."""
 
     experiment: Experiment
-    advanced: str | None
-    beside: str | None
-    warnings: tuple[str, ...] = ()
+    advanced: str | None  # the branch's short name where it moved onto the experiment, else None
+    beside: str | None  # why it did not, None where it did or was not asked to
+    warnings: tuple[str, ...] = ()  # what could not be kept
 
 
 def _unguarded(repo: Repo, snapshot: Snapshot, draft: Draft) -> list[str]:

@@ -32,14 +32,11 @@ _OWED = "gitexp-results"  # in git_dir, since each work tree has its own
 
 
 class Places(NamedTuple):
-    """Paths in the tree.
-
-    Attributes:
-        as_they_are: those of them that are the user's own files and already hold the record.
-    """
+    """Paths in the tree."""
 
     params: str = PARAMS
     metrics: str = METRICS
+    # those of them that are the user's own files and already hold the record
     as_they_are: tuple[str, ...] = ()
 
 

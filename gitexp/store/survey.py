@@ -26,18 +26,12 @@ _NO_FILE = (GONE[0], "160000")  # the latter a submodule, whose commit is anothe
 
 @dataclass(frozen=True)
 class Survey:
-    """The files that git would not, or should not, simply replace.
+    """The files that git would not, or should not, simply replace."""
 
-    Attributes:
-        lost: those whose content lives nowhere else.
-        free: those that git holds already, with the entry that the experiment has for them
-            (``GONE``: none).
-        adopted: those of ``free`` that are sources, not committed here but the experiment's own to
-            the byte.
-    """
-
-    lost: tuple[str, ...]
+    lost: tuple[str, ...]  # those whose content lives nowhere else
+    # those that git holds already, with the entry that the experiment has for them (``GONE``: none)
     free: Mapping[str, Entry]
+    # those of ``free`` that are sources, not committed here but the experiment's own to the byte
     adopted: tuple[str, ...]
 
 

@@ -41,42 +41,28 @@ _COLLATERAL = (
 
 @dataclass
 class Outgoing:
-    """One push, which may take several exchanges: what the remote lacks, and what went.
-
-    Attributes:
-        experiments: those that no gathering branch and no tag there holds, oldest first.
-        tags: ``{hash of a tag object: name here}``, those that should get a tag there.
-        taken: ``{name of a tag there: hash}``, as far as this clone knows.
-        noted: the tip of the notes, None where the remote has them.
-        wanted: the owner's name from the settings.
-        moving: the full name of the branch that may go, None for none.
-        owner: what this clone is called on the remote.
-        names: ``{hash of a tag object: name there}`` of the tags that went.
-        gathered: the experiments that went.
-        branch: the branch that went along, None where none did.
-        kept_back: why the branch did not go although it should have.
-        notes: whether the notes went.
-        notes_problem: why they did not go although they should have.
-    """
+    """One push, which may take several exchanges: what the remote lacks, and what went."""
 
     repo: Repo
     remote: Remote
+    # those that no gathering branch and no tag there holds, oldest first
     experiments: list[Carried]
-    tags: dict[str, str]
-    taken: Mapping[str, str]
-    noted: str | None
-    wanted: str | None
-    moving: str | None
+    tags: dict[str, str]  # ``{hash of a tag object: name here}``, those that should get a tag there
+    taken: Mapping[str, str]  # ``{name of a tag there: hash}``, as far as this clone knows
+    noted: str | None  # the tip of the notes, None where the remote has them
+    wanted: str | None  # the owner's name from the settings
+    moving: str | None  # the full name of the branch that may go, None for none
     dry_run: bool
     verify: bool
     progress: Progress | None
-    owner: str = ""
+    owner: str = ""  # what this clone is called on the remote
+    # ``{hash of a tag object: name there}`` of the tags that went
     names: dict[str, str] = field(default_factory=dict)
-    gathered: list[Carried] = field(default_factory=list)
-    branch: str | None = None
-    kept_back: str | None = None
-    notes: bool = False
-    notes_problem: str | None = None
+    gathered: list[Carried] = field(default_factory=list)  # the experiments that went
+    branch: str | None = None  # the branch that went along, None where none did
+    kept_back: str | None = None  # why the branch did not go although it should have
+    notes: bool = False  # whether the notes went
+    notes_problem: str | None = None  # why they did not go although they should have
     _locks: Counter[str] = field(default_factory=Counter)  # there: in how many tries each was met
     _owners_taken: set[str] = field(default_factory=set)
     _there: str | None = None  # our branch's tip there, not noted here yet

@@ -31,19 +31,14 @@ _MOVED = ("fetch first", "non-fast-forward", "stale info", "needs force")
 
 
 class Remote(NamedTuple):
-    """A remote of this clone.
-
-    Attributes:
-        branch: the full name that the branch checked out here has there, None where HEAD is
-            detached.
-        promisors: the remotes that this clone left objects at, where it is a partial one.
-        treeless: whether folders are left there, too.
-    """
+    """A remote of this clone."""
 
     name: str
+    # the full name that the branch checked out here has there, None where HEAD is detached
     branch: str | None = None
+    # the remotes that this clone left objects at, where it is a partial one
     promisors: tuple[str, ...] = ()
-    treeless: bool = False
+    treeless: bool = False  # whether folders are left there, too
 
 
 class Update(NamedTuple):
