@@ -186,8 +186,8 @@ def gate_command(
             output.warn(f"{last.name}, which is newer and {last.status}, has no '{name}'")
     baseline = gate.baseline_of(index, against, logged, candidate, settings) if against else None
     if by:
-        candidate = _scored(repo, candidate, judge, by)
-        baseline = baseline and _scored(repo, baseline, judge, by)
+        candidate = _scored(repo, candidate, by)
+        baseline = baseline and _scored(repo, baseline, by)
     way = direction or metrics.direction(name, settings.metrics)
     verdict = gate.check(name, way, candidate, baseline, allowance, low, high)
     if form:
@@ -207,10 +207,10 @@ def _scored(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> E
     not count."""
     from gitexp.compare import judge
 
-    found = judge.score(repo, item, command, by, sys.stderr)
+    found = judge.score(repo, item, by, sys.stderr)
     if why := judge.told(item, found):
         raise GateError(why)
-    return item if command is None else replace(item, metrics=found.metrics)
+    return item if by.command is None else replace(item, metrics=found.metrics)
 
 
 def _board(experiments: Sequence[Experiment], metric: str) -> str:

@@ -77,7 +77,7 @@ def merge_command(
     by = shared.agreed_judge(index.repo, judge, trusted)
     find = metric_names.known_direction if all_kept else metrics.direction
     way = find(name, settings.metrics)
-    tried = _Tried(index, name, way, params.flatten(given), judge, by, goes_on=all_kept)
+    tried = _Tried(index, name, way, params.flatten(given), by, goes_on=all_kept)
     best = merge.best_of(having, name, way or "", tried) if all_kept else tried(having)
     if form:
         output.print_records(form, _HEADERS, tried.rows)
@@ -93,7 +93,6 @@ class _Tried:
     metric: str
     way: str | None
     settled: dict[str, Any]
-    judge: str | None
     by: Trusted | None
     goes_on: bool
     rows: list[list[Any]] = field(default_factory=list)
@@ -115,7 +114,7 @@ class _Tried:
         count."""
         if self.by is None:
             return {}
-        found = shared.judged(self.index.repo, item, self.judge, self.by)
+        found = shared.judged(self.index.repo, item, self.by)
         return (
             {} if found.faults else {f"judged.{key}": found.metrics[key] for key in found.metrics}
         )

@@ -92,24 +92,24 @@ def agreed_judge(repo: Repo, command: str | None, name: str | None) -> Trusted |
         )
     if command is not None:
         judge.words_of(command)
-    by = judge.trusted(repo, name)
+    by = judge.trusted(repo, name, command)
     output.say(f"judged by {by.shown}")
     return by
 
 
-def judged(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> Score:
+def judged(repo: Repo, item: Experiment, by: Trusted) -> Score:
     """Judge an experiment, note on it what came out, and say so."""
     from gitexp.compare import judge
     from gitexp.store import notes
 
-    found = judge.score(repo, item, command, by, sys.stderr)
-    notes.add(repo, [item.id], [judge.event(found, command or "", by)])
+    found = judge.score(repo, item, by, sys.stderr)
+    notes.add(repo, [item.id], [judge.event(found, by)])
     if found.left_out:
         output.say(f"not for the judge, since it is code: {some(found.left_out)}")
     why = judge.told(item, found)
     values = (f"{name}={value:.6g}" for name, value in found.metrics.items())
     said = f"score of {item.name}: {', '.join(values)}"
-    if not command:
+    if not by.command:
         said = f"{item.name}: protected files are as in {by.shown}"
     output.say(why or said)
     return found

@@ -138,7 +138,7 @@ def _run(
             output.say(ended.found)
     except OSError:  # nobody takes it: a full disk, or `| head`; what counts is the command's code
         output.leave()
-    score = shared.judged(repo, live.experiment, judge, by) if by and live.experiment else None
+    score = shared.judged(repo, live.experiment, by) if by and live.experiment else None
     signs = known.sign if details.sign is None else details.sign
     if not ended.code and live.unrecorded and signs:
         return _UNSIGNED

@@ -40,11 +40,12 @@ _TICK = 0.02  # seconds within which two files may have the same time
 
 
 class Trusted(NamedTuple):
-    """A commit whose files are believed: ``name`` is what the user called it."""
+    """A commit whose files are believed, and the judge there, None for its files alone."""
 
-    name: str
+    name: str  # what the user called it
     commit: str
     protect: tuple[str, ...]
+    command: str | None
 
     @property
     def shown(self) -> str:
@@ -59,7 +60,7 @@ class Score(NamedTuple):
     left_out: tuple[str, ...] = ()  # outputs that the judge did not get, since they are code
 
 
-def trusted(repo: Repo, name: str) -> Trusted:
+def trusted(repo: Repo, name: str, command: str | None) -> Trusted:
     """Return the newest commit of a branch that is no experiment: gitexp moves branches onto
     experiments, and what those changed nobody has looked at.
 
@@ -86,7 +87,7 @@ def trusted(repo: Repo, name: str) -> Trusted:
             f"'{name}' protects nothing; commit there, in [tool.gitexp] of pyproject.toml, say"
             ' protect = ["eval.py", "data/**"]'
         )
-    return Trusted(name, commit, known.protect)
+    return Trusted(name, commit, known.protect, command)
 
 
 def differing(repo: Repo, item: Experiment, by: Trusted) -> list[str]:
@@ -104,16 +105,14 @@ def differing(repo: Repo, item: Experiment, by: Trusted) -> list[str]:
     return sorted([*(path for path, status in changed.items() if status != "D"), *replaced])
 
 
-def score(
-    repo: Repo, item: Experiment, command: str | None, by: Trusted, shown: TextIO | None = None
-) -> Score:
+def score(repo: Repo, item: Experiment, by: Trusted, shown: TextIO) -> Score:
     """Run the judge over an experiment's outputs, in a work tree of the trusted commit; without a
     command, say only whether its protected files are as they are there."""
     changed = differing(repo, item, by)
     faults = [f"{path} is protected and differs from {by.shown}" for path in changed]
-    if faults or command is None:
+    if faults or by.command is None:
         return Score({}, tuple(faults))
-    words = words_of(command)
+    words = words_of(by.command)
     with worktree.checkout(repo.distrusting(), by.commit, "judge") as tree:
         faults = [f"{path} was changed while it ran" for path in _patched(words[0], item)]
         left_out = _bring(repo, tree, item)
@@ -230,9 +229,9 @@ def told(item: Experiment, found: Score) -> str | None:
     return f"{item.name}: {why}; its score does not count" if why else None
 
 
-def event(found: Score, command: str, by: Trusted) -> dict[str, object]:
+def event(found: Score, by: Trusted) -> dict[str, object]:
     """Return what is noted on an experiment that was judged: its metrics as ``judged.NAME``."""
     now = int(time.time() * 1000)
     rows = [[f"judged.{name}", value, now, 0] for name, value in found.metrics.items()]
-    said = {"by": by.commit, "command": command, "faults": [*found.faults]}
+    said = {"by": by.commit, "command": by.command or "", "faults": [*found.faults]}
     return {"score": said, **({} if found.faults else {"metrics": rows})}

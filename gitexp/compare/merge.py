@@ -54,7 +54,9 @@ def prepare(index: Index, given: Sequence[Experiment], settled: Values) -> Merge
         UsageError: they have nothing in common, or one came from all the others.
     """
     repo = index.repo
-    items = _without_ancestors(repo, given)
+    commits = dict.fromkeys(item.id for item in given)
+    left = repo.git("merge-base", "--independent", *commits).decode().split()
+    items = tuple({item.id: item for item in given if item.id in left}.values())
     if len(items) < 2:
         raise UsageError(f"{items[0].name} came from the others, and has what they changed")
     found = repo.git("merge-base", "--octopus", *(item.id for item in items), ok=(0, 1)).split()
@@ -146,11 +148,6 @@ def best_of(
 def _names(items: Sequence[Experiment]) -> str:
     names = [item.name for item in items]
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
-def _without_ancestors(repo: Repo, items: Sequence[Experiment]) -> tuple[Experiment, ...]:
-    left = repo.git("merge-base", "--independent", *(item.id for item in items)).decode().split()
-    return tuple({item.id: item for item in items if item.id in left}.values())
 
 
 def _experiment_at(index: Index, commit: str) -> Experiment | None:

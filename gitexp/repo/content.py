@@ -25,12 +25,7 @@ _ANNEX = re.compile(rb"/annex/objects/[^/\n]+\n?$")
 _LFS = b"version https://git-lfs.github.com/spec/"
 _LARGEST = 1024  # bytes of a pointer; LFS's own limit
 _SHOWN = 3
-_SUBMODULE = "submodule"
-_HOW = {
-    "annex": "git annex get",
-    "lfs": "git lfs pull",
-    _SUBMODULE: "git submodule update --init",
-}
+_HOW = {"annex": "git annex get", "lfs": "git lfs pull"}
 # the commit's files, all of them and no more
 _WHOLE = ("-c", "core.sparseCheckout=false", "-c", "submodule.recurse=false")
 
@@ -117,7 +112,7 @@ def missing(repo: Repo, tree: Path, cloned: bool = False) -> list[tuple[str, str
                 for name, how in missing(_inner(repo, tree / path), tree / path)
             ]
         elif cloned or tree != repo.root:
-            found.append((path, _HOW[_SUBMODULE]))
+            found.append((path, "git submodule update --init"))
     return found
 
 

@@ -214,7 +214,7 @@ def _look(path: Path) -> tuple[str, float] | None:
     try:
         if not path.is_dir():
             status = path.stat()
-            return f"{status.st_mtime_ns} {status.st_size} {status.st_ino}", status.st_mtime
+            return " ".join(map(str, files.looks(status))), status.st_mtime
         lines, newest, todo = [], 0.0, [str(path)]
         while todo:
             with os.scandir(todo.pop()) as entries:
@@ -223,9 +223,7 @@ def _look(path: Path) -> tuple[str, float] | None:
                         todo.append(entry.path)
                         continue
                     status = entry.stat()
-                    lines.append(
-                        f"{entry.path} {status.st_mtime_ns} {status.st_size} {status.st_ino}"
-                    )
+                    lines.append(" ".join(map(str, (entry.path, *files.looks(status)))))
                     newest = max(newest, status.st_mtime)
     except OSError:
         return None

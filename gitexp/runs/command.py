@@ -108,7 +108,11 @@ def execute(
     if run.snapshot:
         outputs.pick_up_data(run, repo, run.snapshot.tree)
     printed = outputs.printed(folder, rest)
-    found = _captured(run, repo, begun, known, printed, keep or directory is None, bool(code))
+    keep = keep or directory is None
+    try:
+        found = capture.capture(run, repo, begun, known, printed, keep, failed=bool(code))
+    except Exception as error:  # the training is over, and how it ended counts
+        found = capture.not_looked_through(error)
     outputs.keep_output(run, rest)
     for name, value in {"Exit-Code": code or None, **used}.items():
         run.set_fact(name, value)
@@ -123,22 +127,6 @@ def _environ(run: Run, repo: Repo, program: str, environ: Mapping[str, str]) -> 
         # the same wherever the command goes
         env[_TRACKING] = f"gitexp:{quote(repo.root.as_posix())}"
     return env
-
-
-def _captured(
-    run: Run,
-    repo: Repo,
-    begun: written.Begun,
-    known: Settings,
-    printed: str,
-    keep: bool,
-    failed: bool,
-) -> str:
-    """Read and keep what the command wrote; a fault of that is no fault of the run."""
-    try:
-        return capture.capture(run, repo, begun, known, printed, keep, failed=failed)
-    except Exception as error:  # the training is over, and how it ended counts
-        return capture.not_looked_through(error)
 
 
 def _supervised(

@@ -85,11 +85,6 @@ def extend(
     return tip
 
 
-def can_carry(data: bytes) -> bool:
-    """Whether a header of a commit can hold a tag object so that it comes out the same."""
-    return data.endswith(b"\n") and b"\0" not in data
-
-
 def read(repo: Repo, tip: str, since: str | None = None) -> tuple[bool, list[Carried]]:
     """Return whether ``tip`` goes on from ``since``, and the experiments gathered between them,
     oldest first."""
@@ -151,7 +146,7 @@ def _write(
     tags = [
         b"mergetag " + item.data[:-1].replace(b"\n", b"\n ")
         for item in experiments
-        if can_carry(item.data)
+        if item.data.endswith(b"\n") and b"\0" not in item.data  # else it would come out changed
     ]
     many = "an experiment" if len(experiments) == 1 else f"{len(experiments)} experiments"
     subjects = [_subject(item) for item in experiments]

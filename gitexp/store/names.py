@@ -71,15 +71,6 @@ def taken(name: str) -> UsageError:
     return UsageError(f"there is a tag '{name}' already; choose another name")
 
 
-def highest_known(repo: Repo) -> int:
-    """Return the highest number given in this clone so far; it changes whenever somebody records
-    here."""
-    try:
-        return int((repo.state_dir / "highest").read_text())
-    except (OSError, ValueError):
-        return 0
-
-
 def highest(repo: Repo, scan: bool = False) -> int:
     """Return the highest number that any experiment here ever had.
 
@@ -88,7 +79,8 @@ def highest(repo: Repo, scan: bool = False) -> int:
     looks a name up among the tags before its own ``refs/exps``, so a number that one of its
     experiments has is not given either.
     """
-    number, refs = highest_known(repo), repo.common_dir / "refs"
+    known, refs = files.read_text(repo.state_dir / "highest").strip(), repo.common_dir / "refs"
+    number = int(known) if known.isdecimal() else 0
     places = (refs / "tags", repo.common_dir / "packed-refs", repo.common_dir / "reftable")
     of_dvc = (Path(folder) for folder, _, _ in os.walk(refs / "exps"))  # which may vanish meanwhile
     changed = max(map(files.modified, (*places, *of_dvc)))

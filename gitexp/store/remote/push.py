@@ -31,12 +31,7 @@ _LOCKED = 4  # tries that meet the same lock file, which nobody takes away then
 _PAUSE = 0.02  # seconds; pauses after a lost race grow from here
 # characters of refspecs for one push; systems bound a command line
 _ARGUMENTS = 20_000 if os.name == "nt" else 400_000
-_COLLATERAL = (
-    "atomic push fail",
-    "atomic transaction failed",
-    "transaction failed",
-    "push of another ref failed",
-)
+_COLLATERAL = ("atomic push fail", "transaction failed", "push of another ref failed")
 
 
 @dataclass
