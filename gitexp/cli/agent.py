@@ -59,7 +59,9 @@ def init_command(file: Path | None, check: bool) -> None:
       gitexp agent init
       gitexp agent init --check
     """
-    file = file or _usual(Repo.discover().root)
+    if file is None:
+        agents, claude = (Repo.discover().root / name for name in ("AGENTS.md", "CLAUDE.md"))
+        file = claude if claude.exists() and not agents.exists() else agents
     keep_block(file, "agent", section(), check)
 
 
@@ -74,11 +76,6 @@ def usage(name: str) -> str:
     command = named(name)
     words = command.collect_usage_pieces(click.Context(command, info_name=name))
     return " ".join(["gitexp", name, *words])
-
-
-def _usual(root: Path) -> Path:
-    agents, claude = root / "AGENTS.md", root / "CLAUDE.md"
-    return claude if claude.exists() and not agents.exists() else agents
 
 
 @click.command("mcp")

@@ -24,7 +24,9 @@ from gitexp.store import checkout, reference
 @option("--params-only", "Restore only its params file.")
 @option("--code-only", "Restore its code without the results; HEAD stays where it is.")
 @option(
-    "--recurse-submodules", "Also check out its submodules, each at the commit that it recorded."
+    "--recurse-submodules",
+    "Also check out its submodules, each at the commit that it recorded.",
+    "recurse",
 )
 @unless("data", "Leave data that DVC tracks as it is.")
 def checkout_command(
@@ -34,7 +36,7 @@ def checkout_command(
     worktree: Path | None,
     params_only: bool,
     code_only: bool,
-    recurse_submodules: bool,
+    recurse: bool,
     data: bool,
 ) -> None:
     """Go back to the experiment REF: its code, params and results, and the data that DVC tracks.
@@ -57,7 +59,6 @@ def checkout_command(
             "-b creates a branch at the whole experiment; leave out -b, or --params-only and"
             " --code-only"
         )
-    recurse = recurse_submodules
     if recurse and params_only:
         raise UsageError("--params-only restores one file; leave out --recurse-submodules")
     if stash and worktree:

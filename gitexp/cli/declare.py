@@ -87,8 +87,7 @@ def option(
 def gathered(
     kind: Any, name: str, *declared: Callable[[Command], Command]
 ) -> Callable[[Command], Command]:
-    """Return several options as one decorator; the command gets what the fields of a NamedTuple are
-    called as one argument of this name."""
+    """Return several options as one decorator, whose values a command gets as one NamedTuple."""
 
     def decorated(function: Command) -> Command:
         @functools.wraps(function)

@@ -14,7 +14,7 @@ from gitexp.cli import output
 from gitexp.cli.declare import argument, option
 from gitexp.formats import metrics, settings
 from gitexp.formats.trackers import tools
-from gitexp.formats.trackers.found import Commit, Found, Progress, Run, Unread
+from gitexp.formats.trackers.found import Commit, Found, Progress, Run
 from gitexp.formats.trackers.tools import Tool
 from gitexp.integrations.importers import record
 from gitexp.repo import Repo
@@ -224,7 +224,10 @@ def _import(search: Search, dry_run: bool, nothing: str) -> None:
                 first, last, count = first or experiment.name, experiment.name, count + 1
     finally:
         line.clear()
-    _say_unread(outcome.unread)
+    for item in outcome.unread[:_SHOWN]:
+        output.say(f"not read: {item.what}: {item.why}")
+    if len(outcome.unread) > _SHOWN:
+        output.say(f"not read: {len(outcome.unread) - _SHOWN:,} more")
     if outcome.known:
         runs = output.counted(outcome.known, "run")
         output.say(f"{runs} recorded already" + ("" if count else ", nothing new"))
@@ -247,10 +250,3 @@ def _print_plan(found: Iterator[Commit | Run], line: output.Progress) -> int:
     if rows:
         output.print_table(["source", "started", "params", "metrics", "title"], rows)
     return len(rows)
-
-
-def _say_unread(unread: list[Unread]) -> None:
-    for item in unread[:_SHOWN]:
-        output.say(f"not read: {item.what}: {item.why}")
-    if len(unread) > _SHOWN:
-        output.say(f"not read: {len(unread) - _SHOWN:,} more")

@@ -112,8 +112,9 @@ def _show(
     else:
         if resumed := facts["trailers"].get("Resumes"):
             facts["trailers"]["Resumes"] = _named(index, resumed)
-        origin = _at(index, experiment.parent or "")
-        own = {path for item in (experiment, *origin) for path in result_paths.of_experiment(item)}
+        origin = index.at(experiment.parent or "")
+        both = [item for item in (experiment, origin) if item]
+        own = {path for item in both for path in result_paths.of_experiment(item)}
         theirs = [one for one in facts["files"] if not result_paths.is_own(one["path"])]
         facts["files"] = [one for one in theirs if one["path"] not in own]
         output.print_lines(_page(experiment, facts, courses, settings, whole), whole)
@@ -122,12 +123,8 @@ def _show(
 def _named(index: Index, text: str) -> str:
     """Return ``COMMIT`` or ``COMMIT@STEP`` with the experiment's name, where it is known here."""
     commit, at, step = text.partition("@")
-    found = _at(index, commit)
-    return f"{found[0].name if found else commit}{at}{step}"
-
-
-def _at(index: Index, commit: str) -> list[Experiment]:
-    return index.select('tag."commit" = ?', [commit], "ref.mine DESC", 1, everybody=True)
+    found = index.at(commit)
+    return f"{found.name if found else commit}{at}{step}"
 
 
 def _page(

@@ -64,8 +64,8 @@ def flat(value: Any) -> Any:
 def print_columns(
     columns: list[Column], pinned: Sequence[str], whole: bool, hidden: str | None = None
 ) -> None:
-    """Print the columns that fit, the first and the ``pinned`` in any case, and say in one line on
-    stderr what is ``hidden`` and what had no room."""
+    """Print the columns that fit, and the ``pinned`` in any case; say what is hidden or has no
+    room."""
     said = [hidden] if hidden else []
     room = output.terminal_width()
     if room is not None and not whole:

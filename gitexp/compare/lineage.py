@@ -45,8 +45,8 @@ def steps(index: Index, settings: Settings, experiments: Sequence[Experiment]) -
 
 
 def origins(repo: Repo, experiments: Sequence[Experiment]) -> dict[str, Experiment | None]:
-    """Return for the commit of each experiment the one that it resumes, else the nearest in its
-    history; None where there is none."""
+    """Return for each commit the experiment that it resumes, else its history's nearest, or
+    None."""
     known = {item.id: item for item in experiments}
     listed = repo.git(
         "rev-list", "--topo-order", "--reverse", "--parents", "--ignore-missing", "--stdin",
@@ -91,8 +91,7 @@ def changed(
 
 
 def usual(experiments: Iterable[Experiment], settings: Settings) -> str | None:
-    """Return the metric that most of them have, of those whose better direction is known where
-    there are any; None where they have none."""
+    """Return the metric that most have, of those with a known better direction if there are any."""
     count = Counter(name for item in experiments for name in item.metrics)
     known = [name for name in count if direction(name, settings.metrics)]
     return max(known or count, key=lambda name: count[name], default=None)

@@ -152,9 +152,8 @@ def _names(items: Sequence[Experiment]) -> str:
 
 def _experiment_at(index: Index, commit: str) -> Experiment | None:
     """Return the experiment that is a commit, else the first that ran just the code of one."""
-    here = index.select('tag."commit" = ?', [commit], "ref.mine DESC", everybody=True)
-    if here:
-        return here[0]
+    if here := index.at(commit):
+        return here
     after = reversed(index.select("json_extract(tag.summary, '$.parent') = ?", [commit]))
     return next((item for item in after if rerun.ran_code_of(index.repo, commit, item)), None)
 

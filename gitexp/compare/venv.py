@@ -60,8 +60,7 @@ def build(
 
 
 def folders_of(requirements: str, root: Path, tree: Path) -> list[tuple[bool, Path]]:
-    """Return the folders that packages were installed from, each with whether it is editable; what
-    lies in the user's work tree is that of the other."""
+    """Return ``(is editable, folder)`` of what packages were installed from, moved to our tree."""
     found = re.findall(_FOLDER, requirements)
     return [(bool(editable), Path(moved(path, root, tree))) for editable, path in found]
 

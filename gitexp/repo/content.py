@@ -160,8 +160,7 @@ def _filter_of(path: str) -> str | None:
             return "annex" if locked else None
         if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
             return None
-        with open(path, "rb") as file:
-            data = file.read()
+        data = Path(path).read_bytes()
     except OSError:
         return None
     return "lfs" if data.startswith(_LFS) else "annex" if _ANNEX.match(data) else None

@@ -72,8 +72,7 @@ class Held(io.FileIO):
 
     def _take_file(self, path: str, wait: bool) -> None:
         part = f"{path}.{os.getpid()}-{threading.get_ident()}"
-        with open(part, "wb") as file:
-            file.write(_me())
+        Path(part).write_bytes(_me())
         try:
             while not _linked(part, path):
                 if (owner := _owner(path)) is None:
@@ -217,8 +216,7 @@ def _host() -> str:
 
 def _boot() -> str:
     try:
-        with open("/proc/sys/kernel/random/boot_id") as file:
-            return file.read().strip()
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return "-"
 
@@ -227,8 +225,7 @@ def _start(pid: int) -> str:
     """Return when a process began, in the system's own count; "-" where it does not tell of one
     that lives, "gone" where there is none."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[19].decode()
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19].decode()
     except (OSError, IndexError):
         pass
     try:

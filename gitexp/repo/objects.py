@@ -31,12 +31,9 @@ class Object(NamedTuple):
 
 
 class Objects(Git):
-    """Reads and writes the objects of a repository.
+    """Reads and writes the objects of a repository."""
 
-    Attributes:
-        made: ``{hash: what makes it again}`` of what is written; None where nobody asks.
-    """
-
+    # ``{hash: what makes it again}`` of what is written; None where nobody asks
     made: dict[str, Callable[[], str]] | None = None
 
     def objects(self, names: Iterable[str]) -> Iterator[Object | None]:

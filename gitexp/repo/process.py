@@ -38,20 +38,13 @@ class How(TypedDict, total=False):
 
 
 class Git:
-    """Calls git in a work tree.
-
-    Attributes:
-        root: the top of the work tree.
-        git_dir: ``.git`` of this work tree (in a linked one its own folder).
-        common_dir: ``.git`` that all work trees share.
-        object_format: ``sha1`` or ``sha256``.
-    """
+    """Calls git in a work tree."""
 
     def __init__(self, root: Path, git_dir: Path, common_dir: Path, object_format: str) -> None:
-        self.root = root
-        self.git_dir = git_dir
-        self.common_dir = common_dir
-        self.object_format = object_format
+        self.root = root  # the top of the work tree
+        self.git_dir = git_dir  # ``.git`` of this work tree (in a linked one its own folder)
+        self.common_dir = common_dir  # ``.git`` that all work trees share
+        self.object_format = object_format  # ``sha1`` or ``sha256``
         self._options: tuple[str, ...] = ()
         self._introduction: Callable[[], bytes] | None = None
 

@@ -32,21 +32,15 @@ IN_PROGRESS = {
 
 
 class Repo(Objects, Refs):
-    """A git repository with a work tree, whose folders ``Git`` names.
-
-    Attributes:
-        found_at: where HEAD pointed when the repository was discovered, as far as that was known
-            without another process.
-        project: the folder with settings of its own that it was discovered from, as
-            ``models/nlp/``; empty at the top.
-        distrusted: names of the filters that are not run, see ``distrusting``.
-    """
+    """A git repository with a work tree, whose folders ``Git`` names."""
 
     def __init__(self, root: Path, git_dir: Path, common_dir: Path, object_format: str) -> None:
         super().__init__(root, git_dir, common_dir, object_format)
+        # where HEAD pointed when it was discovered, as far as known without another process
         self.found_at: Head | None = None
+        # the folder with settings of its own that it was discovered from, as ``models/nlp/``
         self.project = ""
-        self.distrusted: frozenset[str] = frozenset()
+        self.distrusted: frozenset[str] = frozenset()  # filters that are not run
 
     @classmethod
     def discover(cls, path: str | os.PathLike[str] = ".") -> Repo:

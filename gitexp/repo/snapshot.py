@@ -179,7 +179,8 @@ def _chosen(
     sources = [path for path in _sources(repo, seen.untracked) if path not in results]
     taken, left_out = untracked.permitted(repo, settings, sources)
     if repo.distrusted:
-        unknown = untracked.by_filter(repo, [*changed, *taken])
+        named = untracked.filters(repo, [*changed, *taken])
+        unknown = {path: name for path, name in named.items() if name in repo.distrusted}
         why = "its filter '{}' is a program that .git/config names"
         left_out += [(path, why.format(name)) for path, name in unknown.items()]
         changed = [path for path in changed if path not in unknown]

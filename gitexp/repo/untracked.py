@@ -42,7 +42,7 @@ def permitted(repo: Repo, settings: Settings, paths: list[str]) -> tuple[list[st
         elif not _is_report(repo, path):
             (large if status.st_size > settings.max_file_size else sizes)[path] = status.st_size
     # a large file may enter where LFS turns it into a pointer
-    for_lfs = {path for path, name in _filters(repo, list(large)).items() if name == "lfs"}
+    for_lfs = {path for path, name in filters(repo, list(large)).items() if name == "lfs"}
     by_lfs = for_lfs if for_lfs and repo.filter_program("lfs") else set[str]()
     hint = f"; .gitattributes gives it to Git LFS, {_NO_LFS}"
     for path in large.keys() - by_lfs:

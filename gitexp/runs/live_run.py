@@ -28,14 +28,7 @@ from gitexp.store import record
 
 
 class LiveRun:
-    """What the rest of gitexp calls on a run; ``Run`` has what people log with.
-
-    Attributes:
-        recorded: how it was recorded, None until then.
-        unrecorded: whether it ended, and waits for ``gitexp recover``.
-        owned: whether this process ends and records it.
-        ended: whether nothing can be logged any more.
-    """
+    """What the rest of gitexp calls on a run; ``Run`` has what people log with."""
 
     def __init__(
         self,
@@ -47,12 +40,12 @@ class LiveRun:
         self.id: str = facts.get("id", "")
         self.experiment: Experiment | None = None
         self.recorded: record.Recorded | None = None
-        self.unrecorded = False
+        self.unrecorded = False  # whether it ended, and waits for ``gitexp recover``
         self.snapshot: snapshot.Snapshot | None = None
         self.told: str | None = None
         self.silent = folder is None
-        self.owned = owned is not None
-        self.ended = False
+        self.owned = owned is not None  # whether this process ends and records it
+        self.ended = False  # whether nothing can be logged any more
         self._repo = repo
         self._facts = facts
         self.began = monotonic()

@@ -156,9 +156,14 @@ class Index:
                 return found[0]
         return None
 
-    def names(self, everybody: bool = True) -> list[str]:
+    def at(self, commit: str) -> Experiment | None:
+        """Return the experiment that a commit is, by my own name for it if I have one."""
+        found = self.select('tag."commit" = ?', [commit], "ref.mine DESC", 1, everybody=True)
+        return found[0] if found else None
+
+    def names(self) -> list[str]:
         """Return all names, newest experiment first."""
-        return [row[0] for row in self.rows("ref.name", everybody=everybody)]
+        return [row[0] for row in self.rows("ref.name", everybody=True)]
 
     def keys(self, kind: str) -> list[str]:
         """Return the names of all ``params`` or ``metrics`` that any experiment ever had,

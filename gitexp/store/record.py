@@ -90,20 +90,16 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
 
 
 class _Recording:
-    """One experiment on its way, for one who holds the lock of all writers.
-
-    Attributes:
-        name: the one that is tried, made of ``number`` where the user gave none.
-        why: why the branch stays where it is; None where it moves.
-    """
+    """One experiment on its way, for one who holds the lock of all writers; ``why`` says why the
+    branch stays where it is, and is None where it moves."""
 
     def __init__(
         self, repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None, fd: int
     ) -> None:
         self.repo, self.snapshot, self.draft, self.fd = repo, snapshot, draft, fd
         self.number = names.highest(repo) + 1
-        # a file that can just go, afterwards
-        self.pin = pending if pending and repo.is_pin(pending) else None
+        # a file that can just go, afterwards: not packed since, nor in a reftable
+        self.pin = pending if pending and (repo.common_dir / pending).is_file() else None
         self.pending = None if self.pin else pending
 
     @property

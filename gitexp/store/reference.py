@@ -145,12 +145,12 @@ def _by_commit(index: Index, ref: str) -> Experiment | None:
     commit = index.repo.resolve(ref) if ref and ref.isprintable() else None
     if not commit:
         return None
-    found = index.select('tag."commit" = ?', [commit], "ref.mine DESC", everybody=True, limit=1)
-    if not found:
+    found = index.at(commit)
+    if found is None:
         raise NotFoundError(
             f"'{ref}' is a commit, {commit[:10]}, but no experiment; to see them: gitexp list"
         )
-    return found[0]
+    return found
 
 
 def _nothing(index: Index, ref: str) -> Experiment:

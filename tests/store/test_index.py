@@ -194,7 +194,7 @@ def test_what_is_removed_or_renamed_is_followed(recorded: Project) -> None:
     recorded.git(*back.split()[1:])
     recorded.git("update-ref", "refs/gitexp/remotes/origin/exp-9", gone.tag)
     assert sorted(names(recorded)) == ["exp-1", "exp-2", "exp-3", "origin/exp-9"]
-    assert Index(repo).names(everybody=False) == ["exp-3", "exp-2", "exp-1"]
+    assert [item.name for item in Index(repo).select()] == ["exp-3", "exp-2", "exp-1"]
     found = Index(repo).named("origin/exp-9")
     assert found is not None
     assert found.id == gone.id
