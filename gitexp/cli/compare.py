@@ -202,7 +202,7 @@ def gate_command(
         raise GateError(f"{verdict.name} has {name}={verdict.value:.6g}: {why}")
 
 
-def _scored(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> Experiment:
+def _scored(repo: Repo, item: Experiment, by: Trusted) -> Experiment:
     """Return an experiment with the metrics that the judge gives it; raise GateError where they do
     not count."""
     from gitexp.compare import judge

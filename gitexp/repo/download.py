@@ -89,8 +89,7 @@ def _chosen(
 ) -> dict[str, PurePosixPath]:
     """Return ``{path: where it goes}`` for what is named: a file, all of a folder, or what fits a
     pattern."""
-    wanted = path.replace(os.sep, "/").strip("/")
-    wanted = wanted[2:] if wanted.startswith("./") else wanted
+    wanted = path.replace(os.sep, "/").strip("/").removeprefix("./")
     for one in (wanted, _ARTIFACTS + wanted):
         if one in names:
             return {one: PurePosixPath(PurePosixPath(one).name)}

@@ -139,11 +139,6 @@ class Refs(Git):
                 f"git's refs cannot be written: {error.strerror}; check permissions and disk space"
             ) from None
 
-    def is_pin(self, ref: str) -> bool:
-        """Whether a ref is a file, as ``pin`` made it: not packed since then, and not in a
-        reftable."""
-        return (self.common_dir / ref).is_file()
-
     def unpin(self, ref: str) -> None:
         """Remove a ref that ``pin`` made. A leftover costs nothing, and doctor finds it."""
         try:

@@ -112,13 +112,7 @@ def _is_report(repo: Repo, path: str) -> bool:
     return False
 
 
-def by_filter(repo: Repo, paths: list[str]) -> dict[str, str]:
-    """Return ``{path: filter}`` for those that only a distrusted filter could turn into what git
-    has of them."""
-    return {path: name for path, name in _filters(repo, paths).items() if name in repo.distrusted}
-
-
-def _filters(repo: Repo, paths: list[str]) -> dict[str, str]:
+def filters(repo: Repo, paths: list[str]) -> dict[str, str]:
     """Return ``{path: its filter by .gitattributes}``."""
     how = ("check-attr", "-z", "--stdin", "filter")
     fields = repo.entries(*how, stdin=joined(paths)) if paths else []
