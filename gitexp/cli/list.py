@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from gitexp import runs
 from gitexp.cli import output, pager
 from gitexp.cli.declare import option
 from gitexp.cli.opened import Selection, asked_for, nothing, opened, selection
@@ -209,8 +210,8 @@ def _condition(
 def _runs(repo: Repo) -> list[Experiment]:
     """Return the runs that are not recorded yet, newest first, and mention the dead ones on stderr;
     what looks at runs is loaded only where there are some."""
-    runs = repo.state_dir / "runs"
-    if not (runs.is_dir() and any(runs.iterdir())):
+    folder = repo.state_dir / runs.FOLDER
+    if not (folder.is_dir() and any(folder.iterdir())):
         return []
     from gitexp.runs import unrecorded
 

@@ -22,7 +22,7 @@ from typing import Any
 from gitexp.formats import metrics, params
 from gitexp.formats.errors import RepositoryError
 from gitexp.repo import Repo, files, locks
-from gitexp.runs import fallback, journal
+from gitexp.runs import FOLDER, fallback, journal
 
 _MAX_WAITING = 1_000_000  # rows kept in memory while the disk takes none
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
@@ -75,7 +75,7 @@ class Journal:
     @classmethod
     def create(cls, repo: Repo, run_id: str) -> Journal:
         """Make a new run's folder; raise RepositoryError where that is not allowed."""
-        folder = repo.make_state_dir("runs", run_id)
+        folder = repo.make_state_dir(FOLDER, run_id)
         try:
             return cls(folder, owner=True)
         except OSError as error:

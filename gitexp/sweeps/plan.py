@@ -28,6 +28,7 @@ from gitexp.sweeps import space as spaces
 from gitexp.sweeps.space import Point, Space
 
 REFS = "refs/gitexp/sweeps/"
+_FOLDER = "sweeps"  # below .git/gitexp: a folder for each sweep that has not come to its end
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][\w.-]*)\}")
 POINT = "{params}"  # in a command: the whole point, as JSON
 _OTHERS = ("seed", "params", "python")
@@ -182,7 +183,7 @@ def freeze(repo: Repo, plan: Plan, group: str | None) -> Frozen:
             " else choose another --group"
         )
     free = result_paths.ours(repo)
-    folder = repo.make_state_dir("sweeps", name)
+    folder = repo.make_state_dir(_FOLDER, name)
     settled = dvc_status.settle(repo, known)
     shot = snapshot.take(repo, known, folder / "index", free, repo.found_at)
     facts = {
@@ -236,4 +237,16 @@ def drop(repo: Repo, frozen: Frozen) -> None:
 
 def folder(repo: Repo, frozen: Frozen) -> Path:
     """Return where a sweep's trials are journaled."""
-    return repo.make_state_dir("sweeps", frozen.group)
+    return repo.make_state_dir(_FOLDER, frozen.group)
+
+
+def unfinished(repo: Repo) -> dict[str, bool]:
+    """Return ``{sweep: whether somebody drives it now}`` of those that have not come to their end,
+    whose folders are there."""
+    top = repo.state_dir / _FOLDER
+    found = sorted(top.iterdir()) if top.is_dir() else []
+    return {
+        item.name: journal.is_alive(item)
+        for item in found
+        if item.name != journal.ASIDE and item.is_dir()
+    }

@@ -24,7 +24,7 @@ from gitexp.integrations.mlflow import artifacts, contents, database, runs, uris
 from gitexp.integrations.mlflow.sync import Follower
 from gitexp.integrations.mlflow.tables import Tables
 from gitexp.repo import Repo
-from gitexp.runs import deferred
+from gitexp.runs import deferred, journal
 from gitexp.store import names, notes
 
 _SECONDS = 0.3  # a loop that logs late writes few notes, not one for each value
@@ -81,7 +81,7 @@ class Behind:
         folder, commit = self._row(run_id)
         if not folder:
             return None, commit
-        path = self.repo.state_dir / "runs" / folder
+        path = journal.folder_of(self.repo, folder)
         return self.runs.join(run_id, path) if (path / "run.json").exists() else None, None
 
     def link(self, running: runs.Running, addresses: dict[str, str]) -> None:
@@ -98,7 +98,7 @@ class Behind:
         folder, commit = self._row(run_id)
         with errors():
             if folder:
-                artifacts.show(self.repo.state_dir / "runs" / folder, tree, address)
+                artifacts.show(journal.folder_of(self.repo, folder), tree, address)
             elif commit:
                 artifacts.fill(self.repo, commit, tree, address)
 

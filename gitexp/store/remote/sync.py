@@ -156,6 +156,18 @@ def pull(
     return Pulled(there.name, len(new), noted, 0 if problem else len(named), problem, files, unread)
 
 
+def unpushed(index: Index, remote: str) -> list[Experiment]:
+    """Return the experiments of this clone that a remote lacks as far as is known here, oldest
+    first; the remote is not asked."""
+    repo, waiting = index.repo, index.unpushed(remote)
+    if waiting and not index.knows(remote) and clone.load(repo) is None:
+        # a new clone: git itself brought what others' pushes gathered
+        tips = repo.refs(f"refs/remotes/{remote}/{gathering.HEADS.removeprefix('refs/heads/')}")
+        there = {item.tag for tip in tips.values() for item in gathering.read(repo, tip)[1]}
+        waiting = [item for item in waiting if item.tag not in there]
+    return waiting
+
+
 def _lacking(index: Index, remote: Remote, chosen: Sequence[Experiment]) -> list[Carried]:
     """Return the experiments, or of the chosen ones those, that a remote lacks, oldest first. Looks
     there first where this clone never did, or where `git fetch` brought others' tags."""
