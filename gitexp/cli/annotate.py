@@ -88,7 +88,9 @@ def label_command(words: tuple[str, ...], remove: tuple[str, ...], where: str | 
 @click.command("note")
 @argument("REF")
 @argument("[TEXT]...")
-@option("-F, --file", "Read the text from this file; - is standard input.", type=click.File("rb"))
+@option(
+    "-F, --file FILE", "Read the text from this file; - is standard input.", type=click.File("rb")
+)
 @option("--edit", "Replace the last note, without TEXT in your editor.")
 @option("--remove", "Remove the last note.")
 @option("--number N", "The note to edit or remove, counted from 1, instead of the last.")

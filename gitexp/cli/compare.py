@@ -93,7 +93,7 @@ def compare_command(
 @argument("[FILE]", type=FILE)
 @metric_option("The metric to rank by.", required=True)
 @where_option
-@option("-n, --limit", "How many places there are.", type=POSITIVE, default=10)
+@option("-n, --limit N", "At most N of them.", type=POSITIVE, default=10)
 @everybody_option
 @option("--check", "Write nothing; exit with 1 where FILE is not up to date.")
 @pager.paged

@@ -48,7 +48,7 @@ class Course:
 
 @click.command("curve")
 @argument("[REF]... METRIC", "refs", shell_complete=completion.refs_or_metrics, required=True)
-@option("--rows", "Height of the plot in lines.", type=click.IntRange(3, 200), default=15)
+@option("--rows N", "Height of the plot in lines.", type=click.IntRange(3, 200), default=15)
 @where_option
 @output.output_options
 @pager.paged

@@ -90,7 +90,7 @@ class Table:
 @option("--all-columns", "Show every column, however wide.")
 @option(
     "--only-varying/--no-only-varying",
-    "Hide metrics that are the same in all, params wherever they are (on a terminal).",
+    "Hide metrics that are the same in all, and params that never vary (on a terminal).",
 )
 @option(
     "-g, --group-by KEY,...", "One row for each group: n, and mean ± sample std of its metrics."

@@ -124,12 +124,12 @@ def reproduce(
         same = all(item.same for item in compared)
         if first.lacking and not same:
             raise CannotRunError(
-                f"{experiment.name} came out otherwise, which says nothing: {first.lacking}"
+                f"{experiment.name} came out differently, which proves nothing: {first.lacking}"
             )
         differences = tuple(differing(repo, experiment, todo, first))
         reasons: tuple[str, ...] = ()
         if not same:
-            told(f"{experiment.name} drifted; once more, to tell noise from change")
+            told(f"{experiment.name} drifted; running it once more, to tell noise from change")
             content.reset(repo, tree, experiment.id)
             again = rerun.execute(repo, tree, todo, python=python, shown=shown)
             noise = distances(first.metrics, again.metrics)
@@ -232,7 +232,7 @@ def explained(
             hinted = kind == "package" and env == "current"
             yield f"{text}: {message.some(found, 5)}{hint if hinted else ''}"
     if brought:
-        yield f"whether {', '.join(brought)} is what it was is not known: it was not declared then"
+        yield f"{', '.join(brought)} may have changed since then: it was not declared as an input"
     elif not differences:
         yield (
             "nothing that was recorded differs: an input that is not declared (--input), the"

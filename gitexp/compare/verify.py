@@ -98,7 +98,7 @@ def _signature(
         key = re.search(r"\w+ key SHA256:\S+", said)
         but = " (the repository's own list does not count)" if trusted.signers_passed_over else ""
         return BAD, (
-            f"you trust nobody with its {key[0] if key else 'key'}{but}; to name whom you trust:"
+            f"nobody whom you trust has its {key[0] if key else 'key'}{but}; to name one:"
             " git config --global gpg.ssh.allowedSignersFile FILE, or --allowed-signers FILE"
         )
     lines = [line.strip() for line in said.splitlines() if line.strip()]

@@ -151,7 +151,7 @@ def show(every: float = 2.0) -> None:
     if run is None:
         raise UsageError("there is no run to show; start one with gitexp.start_run()")
     if not 0 < every < 1e9:
-        raise UsageError(f"every={every} is no number of seconds above 0; leave it out for 2")
+        raise UsageError(f"every={every} must be a number of seconds above 0; leave it out for 2")
     try:
         display: Any = import_module("IPython.display").display
     except ImportError:

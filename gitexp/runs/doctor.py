@@ -117,7 +117,7 @@ def _broken(repo: Repo) -> Iterator[Finding]:
         if kinds[oid] == "missing":
             yield Finding(
                 f"the tag {name} points to nothing",
-                f"to take it away: git update-ref -d refs/tags/{name}; {connectivity.advice(repo)}",
+                f"to remove it: git update-ref -d refs/tags/{name}; {connectivity.advice(repo)}",
             )
     rows = Index(repo).rows('tag."commit", ref.name', "ref.remote = ''", everybody=True)
     names = dict(rows)
@@ -189,7 +189,7 @@ def _leftovers(repo: Repo) -> Iterator[Finding]:
         for item in sorted(repo.state_dir.glob(pattern)):
             if _age(item) > _OLD:
                 remove = shutil.rmtree if item.is_dir() else partial(Path.unlink, missing_ok=True)
-                what = f"{item.name} in .git/gitexp belongs to nobody any more"
+                what = f"{item.name} in .git/gitexp is left over and no longer used"
                 yield Finding(what, mend=partial(remove, item))
 
 

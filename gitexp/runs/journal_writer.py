@@ -181,7 +181,7 @@ class Journal:
     def say_unkept(self) -> None:
         """Say at the end what could not be kept, if anything."""
         if unkept := self.unkept():
-            _say(f"gitexp: this is missing, since the machine did not take it: {', '.join(unkept)}")
+            _say(f"gitexp: these could not be saved: {', '.join(unkept)}")
 
     def say_unrecorded(self, error: BaseException) -> None:
         """Say at the end that the run is only in its folder, and what is not even there."""

@@ -105,7 +105,7 @@ def _changed_data(repo: Repo, asked: bool) -> tuple[str, ...]:
     """Return the note on data that stays as it is."""
     changed = dvc_status.suspects(repo, dvc_pointers.here(repo)) if asked else ()
     how = "to bring the experiment's: dvc checkout --force"
-    said = f"changed since the last dvc commit, left so: {listed(changed)}; {how}"
+    said = f"changed since the last dvc commit, left as it is: {listed(changed)}; {how}"
     return (said,) if changed else ()
 
 
@@ -260,7 +260,7 @@ def _bring_submodules(
     stay = [path for path in ways_back if path not in now and (tree / path).exists()]
     told = {
         f"submodules that are not where the experiment has them: {listed(left)}{why}; {hint}": left,
-        f"submodules that the experiment has not stay in their folders: {listed(stay)}": stay,
+        f"submodules that the experiment does not have stay: {listed(stay)}": stay,
     }
     return tuple(line for line, paths in told.items() if paths), returns
 
@@ -338,5 +338,5 @@ def _adopted(target: Experiment, found: Survey) -> tuple[str, ...]:
 def _lost_folder(target: Experiment, cwd: Path | None) -> tuple[str, ...]:
     if cwd is None or (cwd.is_dir() and any(cwd.iterdir())):
         return ()
-    told = f"the folder {cwd.name} that you stand in has nothing in {target.name}; cd to the top"
-    return (f"{told} of the repository",)
+    top = "cd to the top of the repository"
+    return (f"{target.name} has no folder {cwd.name}, which you are in; {top}",)

@@ -277,7 +277,7 @@ def blobs(repo: Repo, draft: Draft, contents: Contents | None = None) -> tuple[F
     for path, content in contents.items():
         try:
             if not trees.is_path(path):
-                raise GitError("git takes no such path")
+                raise GitError("git does not accept such a path")
             oid = filters.blob(repo, path, content, changed.get(path))
             runs = isinstance(content, Path) and content.stat().st_mode & stat.S_IXUSR
             files[path] = trees.Executable(oid) if runs else oid

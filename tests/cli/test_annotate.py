@@ -146,7 +146,7 @@ def test_experiments_are_labelled_and_removed_by_a_condition(project: Project) -
     assert project.tags() == ["exp-2"]
     subprocess.run(["sh", "-e"], input=undo, text=True, cwd=project.root, check=True)
     assert project.tags() == ["exp-1", "exp-2", "exp-3"]
-    assert "no experiment fits" in project.error("rm", "--where", "status = killed", code=3)
+    assert "no experiment matches" in project.error("rm", "--where", "status = killed", code=3)
     assert "which experiment?" in project.error("rm")
 
 

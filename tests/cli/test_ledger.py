@@ -160,7 +160,7 @@ def test_the_book_in_a_link_leaves_the_link_and_a_device_is_refused(line: Projec
     assert (line.root / "BOOK.md").is_symlink()
     assert "exp-3" in (line.root / "docs/BOOK.md").read_text()
     os.mkfifo(line.root / "pipe")
-    assert "no plain file" in line.error("book", "pipe")
+    assert "not a regular file" in line.error("book", "pipe")
 
 
 def test_an_empty_repository_has_an_empty_book_and_tree(empty: Project) -> None:

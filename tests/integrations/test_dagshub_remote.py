@@ -363,7 +363,7 @@ def test_doctor_removes_what_a_killed_transfer_left(project: Project) -> None:
     left = project.write(".git/gitexp/dvc-abc/.dvc/config", TOKEN)
     assert project.gitexp("doctor") == "all is well\n"
     os.utime(left.parents[1], (1e9, 1e9))
-    assert "mended: dvc-abc in .git/gitexp belongs to nobody any more" in project.gitexp(
+    assert "mended: dvc-abc in .git/gitexp is left over and no longer used" in project.gitexp(
         "doctor", "--fix"
     )
     assert not left.parents[1].exists()

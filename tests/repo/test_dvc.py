@@ -198,7 +198,7 @@ def test_changed_data_that_stays_is_named(data: Project) -> None:
     assert "data" not in data.run("checkout", "1").stderr
     data.write("data/raw.csv", "only here\n")
     said = data.run("checkout", "2").stderr
-    assert "changed since the last dvc commit, left so: 'data/raw.csv'; to bring" in said
+    assert "changed since the last dvc commit, left as it is: 'data/raw.csv'; to bring" in said
     assert (data.root / "data/raw.csv").read_text() == "only here\n"
 
 

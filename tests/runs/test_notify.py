@@ -84,8 +84,8 @@ def test_a_command_gets_the_facts(project: Project) -> None:
         ("https://example.org/secret", "a variable of the environment"),
         ("webhook:https://example.org/secret", "a variable of the environment"),
         ("webhook:NOWHERE", "$NOWHERE holds no address"),
-        ("webhook:", "is nothing to notify"),
-        (" ", "is nothing to notify"),
+        ("webhook:", "cannot be notified"),
+        (" ", "cannot be notified"),
     ],
 )
 def test_what_cannot_be_told_is_said_before_the_run(
@@ -131,7 +131,7 @@ def test_the_settings_say_what_is_told_before_the_end(
     project.gitexp("run", "--", "python", "live.py", env={"HOOK": address})
     assert [one["error"] for one in kept] == ["loss < 0.2", None]
     project.write(".gitexp.toml", 'notify_when = ["loss"]\n')
-    assert "is nothing to wait for" in project.error("run", "--", "true")
+    assert "is not a condition" in project.error("run", "--", "true")
 
 
 def test_what_is_only_printed_counts_too(project: Project) -> None:
@@ -146,10 +146,10 @@ def test_what_is_only_printed_counts_too(project: Project) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("loss", "is nothing to wait for"),
-        ("loss < x", "is nothing to wait for"),
+        ("loss", "is not a condition"),
+        ("loss < x", "is not a condition"),
         ("silent x", "is not a time"),
-        ("nan", "who is to be told?"),
+        ("nan", "--notify-when needs --notify"),
     ],
 )
 def test_a_condition_that_is_none_is_refused_before_the_run(

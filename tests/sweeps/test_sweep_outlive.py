@@ -359,7 +359,7 @@ def test_a_worker_that_may_not_push_hands_its_trial_to_the_driver_which_says_so(
         "sweep", "--workers-push", "--group", "g", "-p", "lr=1,2", "--", "python", "train.py"
     )
     assert done.returncode == 1
-    assert "2 experiments did not go to origin" in done.stderr
+    assert "could not push 2 experiments to origin" in done.stderr
     assert "no workers here" in done.stderr
     assert names(ada) == ["g/0", "g/1"]
     assert not pushed(remote, "g")

@@ -97,7 +97,7 @@ def mirror(
         progress: called with how many are done, and of how many.
 
     Raises:
-        GitexpError: the server cannot be reached, or does not let us in. What went there before is
+        GitexpError: the server cannot be reached, or refuses the login. What went there before is
             found the next time.
     """
     # one may have two names here

@@ -308,7 +308,7 @@ _WORDS = 600  # characters of what a hook says
 _FAULTS = {  # what git says: what we say; a hook may print all that follows
     # where the connection broke, it was no hook: that has its say before anything is sent
     r"pre-push hook|(?<!hung up unexpectedly\n)error: failed to push some refs to .*\n?$": (
-        "the pre-push hook of this repository declined{words}; --no-verify passes it by"
+        "the pre-push hook of this repository declined{words}; to skip it: --no-verify"
     ),
     r"terminal prompts disabled|Authentication failed|could not read (?:Username|Password)"
     r"|HTTP 401|returned error: 401|Invalid username": (
@@ -325,7 +325,7 @@ _FAULTS = {  # what git says: what we say; a hook may print all that follows
     r"|Network is unreachable|unable to access": ("{name} cannot be reached: {line}"),
     r"does not appear to be a git repository|[Rr]epository .*not found|not found"
     r"|Could not read from remote": (
-        "{name} is not there, or not for you: {line}; see: git remote -v"
+        "{name} does not exist, or you may not read it: {line}; see: git remote -v"
     ),
 }
 
