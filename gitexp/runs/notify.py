@@ -70,7 +70,7 @@ def tell(targets: Sequence[str], facts: Mapping[str, Any]) -> list[str]:
                 _call(target, facts)
         except Exception as error:  # whatever a library raises, the run is over and recorded
             what = "the webhook" if match else f"'{redaction.redact_all(target)}'"
-            faults.append(f"{what} could not be notified: {_without_address(error)}")
+            faults.append(f"notifying {what} failed: {_without_address(error)}")
     return faults
 
 
