@@ -139,7 +139,7 @@ def note_command(
 
 def _noted(repo: Repo, found: Experiment, number: int | None) -> tuple[str, str]:
     """Return what names a note of an experiment, the last one by itself, and its text."""
-    said = notes.of(repo, found.id)
+    said = notes.events_of(repo, found.id)
     if not said.texts or (number or 1) > len(said.texts):
         count = output.counted(len(said.texts), "note") if said.texts else "no note"
         were = "were" if len(said.texts) > 1 else "was"

@@ -208,7 +208,7 @@ def _scored(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> E
     from gitexp.compare import judge
 
     found = judge.score(repo, item, command, by, sys.stderr)
-    if why := judge.told(item, found):
+    if why := judge.score_problem(item, found):
         raise GateError(why)
     return item if command is None else replace(item, metrics=found.metrics)
 

@@ -97,7 +97,7 @@ def _points(repo: Repo, experiment: Experiment) -> Iterator[MetricPoint]:
             where = f"{paths[0]} of {experiment.name}"
             yield from metrics.read(file, where, warnings)  # type: ignore[arg-type]
     else:
-        yield from result_files.of(experiment.files, experiment.read, warnings)
+        yield from result_files.points_of(experiment.files, experiment.read, warnings)
     yield from late_values.points(experiment.extra.get("events", ()))
     for warning in warnings:
         output.say(warning)

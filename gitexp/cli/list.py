@@ -222,7 +222,7 @@ def _runs(repo: Repo) -> list[Experiment]:
     return found
 
 
-def record(experiment: Experiment) -> dict[str, Any]:
+def as_json(experiment: Experiment) -> dict[str, Any]:
     """Return what programs get to know of an experiment."""
     facts = {name: portable(query.attribute(name).of(experiment)) for name in query.ATTRIBUTES}
     values = {"params": dict(experiment.params), "metrics": dict(experiment.metrics)}
@@ -309,7 +309,7 @@ def _print_table(
 
 def _print_json(found: Sequence[Experiment], chosen: Sequence[Key]) -> None:
     if not chosen:
-        output.print_json([*map(record, found)])
+        output.print_json([*map(as_json, found)])
         return
     keys = [query.attribute("name"), *chosen]
     named = [*zip(["name", *headers_of(chosen)], keys)]

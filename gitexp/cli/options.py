@@ -108,7 +108,7 @@ def judged(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> Sc
     notes.add(repo, [item.id], [judge.event(found, command or "", by)])
     if found.left_out:
         output.say(f"kept from the judge, because it is code: {some(found.left_out)}")
-    why = judge.told(item, found)
+    why = judge.score_problem(item, found)
     values = (f"{name}={value:.6g}" for name, value in found.metrics.items())
     said = f"score of {item.name}: {', '.join(values)}"
     if not command:

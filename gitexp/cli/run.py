@@ -137,7 +137,7 @@ def _run(
         if ended.found and jobs is None:
             output.say(ended.found)
     except OSError:  # nobody takes it: a full disk, or `| head`; what counts is the command's code
-        output.leave()
+        output.discard_rest()
     score = shared.judged(repo, live.experiment, judge, by) if by and live.experiment else None
     signs = known.sign if details.sign is None else details.sign
     if not ended.code and live.unrecorded and signs:
@@ -224,7 +224,7 @@ def _looked_after(
     from gitexp.runs import notify
 
     shown = output.clean(" ".join(environment.redact(list(command))))[:80]
-    return notify.looked_after(live.folder, targets, known.notify_when, shown)
+    return notify.watcher(live.folder, targets, known.notify_when, shown)
 
 
 def _notify(targets: tuple[str, ...], live: Run, status: str, error: str | None) -> None:

@@ -90,7 +90,7 @@ def _unpushed(repo: Repo, where: str | None) -> tuple[str | None, list[str]]:
     from gitexp.store.remote import sync, transport
 
     try:
-        remote = transport.find(repo, head=repo.found_at).name
+        remote = transport.find_remote(repo, head=repo.found_at).name
     except UsageError:
         return None, []
     index = Index(repo)
@@ -141,7 +141,7 @@ def recover_command(wanted: Sequence[str]) -> int:
     """Turn dead runs into experiments, with all that they had logged and the status killed. RUN is
     the start of an id."""
     repo = Repo.discover()
-    record.settle(repo)
+    record.finish_interrupted(repo)
     dead = finish.dead_runs(repo)
     chosen = [_chosen(dead, name) for name in wanted] if wanted else dead
     if not chosen:

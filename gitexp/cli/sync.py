@@ -237,7 +237,7 @@ def target(repo: Repo, uri: str | None) -> Target:
     usual = os.environ.get("MLFLOW_TRACKING_URI", "")
     # a local store of MLflow's is no server
     usual = usual if usual.startswith(("http://", "https://")) else ""
-    home = dagshub_remote.find(repo, host) if host and not (uri or usual) else None
+    home = dagshub_remote.find_home(repo, host) if host and not (uri or usual) else None
     named = uri or usual or (home.mlflow if home else None)
     if not named:
         raise UsageError(

@@ -180,7 +180,7 @@ def differing(
     for path in stale if isinstance(stale, list) else ():
         name = f"{path} (was not committed in DVC)"
         yield Difference("data", name, None, "what its pointer says")
-    here = {"hardware": environment.hardware(), "gpu": conditions.here().get("gpu")}
+    here = {"hardware": environment.hardware(), "gpu": conditions.current().get("gpu")}
     for kind, recorded in (("hardware", said.get("Hardware")), ("gpu", said.get("GPU"))):
         if recorded != here[kind] and (recorded or kind == "gpu"):
             yield Difference(kind, kind, recorded, here[kind])

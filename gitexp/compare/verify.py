@@ -203,7 +203,7 @@ def _last(files: Mapping[str, str], read: Callable[[str], bytes]) -> Mapping[str
     head = data.partition(b"\n")[0]
     if data.startswith(metrics.HEADER) or (data and readers.is_long(paths[0], head)):
         return metrics.last_of(io.BytesIO(data), paths[0])
-    return metrics.last_values(result_files.of(files, read))
+    return metrics.last_values(result_files.points_of(files, read))
 
 
 def _compared(kind: str, summary: Mapping[str, Any], file: Mapping[str, Any]) -> Iterable[str]:

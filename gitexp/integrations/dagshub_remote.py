@@ -103,7 +103,7 @@ def parse(text: str, host: str) -> Home:
     return Home(host, match[1], match[2])
 
 
-def find(repo: Repo, host: str) -> Home | None:
+def find_home(repo: Repo, host: str) -> Home | None:
     """Return the repository on DagsHub that a git remote of this clone names, the remotes
     ``dagshub`` and ``origin`` first."""
     known = remotes(repo)

@@ -73,12 +73,12 @@ class Training:
         nothing else of what the library says."""
         run = self._going_on()
         run.log_metrics(dict(_numbers(metrics)), step=step)
-        deferred.touch(run.id)
+        deferred.postpone(run.id)
 
     def evaluates(self) -> None:
         """Have a run that is trained wait longer."""
         if self._run:
-            deferred.touch(self._run.id)
+            deferred.postpone(self._run.id)
 
     def end(self) -> None:
         """End the run if it is this training's own; one that somebody else started goes on."""
@@ -117,7 +117,7 @@ class Training:
                 last._warned = True
                 self._run = Run(None, None, {})
                 return self._run
-            if not deferred.settle(last._own.id):
+            if not deferred.end_now(last._own.id):
                 last._own.end(last._ends)
         joined = active.active_run()
         self._run = run = joined or active.start_run(**self._options)

@@ -173,7 +173,7 @@ def _let_git_end() -> None:
     from gitexp.repo import lock_files
 
     end, now = time.monotonic() + _GRACE, time.time()
-    while time.monotonic() < end and any(began < now for began in lock_files.gits() or ()):
+    while time.monotonic() < end and any(began < now for began in lock_files.git_starts() or ()):
         time.sleep(0.02)
 
 

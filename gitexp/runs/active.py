@@ -116,7 +116,7 @@ def _join_command(repo: str | os.PathLike[str], details: Details, resume: str | 
     if resume:
         from gitexp.runs import resume as resuming
 
-        resuming.take_over(run, here, resuming.find(here, resume))
+        resuming.take_over(run, here, resuming.find_origin(here, resume))
     run.know(**details.words())
     run.set_label(*details.labels)
     return run
@@ -189,7 +189,7 @@ def end_run(status: str = "finished") -> Experiment | None:
     last, run = _active, _going_on()
     if run is not None:
         return run.end(status)
-    return last.experiment if last is not None and deferred.settle(last.id) else None
+    return last.experiment if last is not None and deferred.end_now(last.id) else None
 
 
 def _on_current(
@@ -263,7 +263,7 @@ def _of_parent() -> Run | None:
 
 @atexit.register
 def _end_at_exit() -> None:
-    deferred.settle()
+    deferred.end_now()
     run = _going_on()
     if run is not None:
         run.end(*exit_status.at_exit())

@@ -74,7 +74,7 @@ def _locks(repo: Repo) -> Iterator[Finding]:
     """Find locks that nobody holds any more, ours on the index and those of git itself."""
     if (repo.git_dir / git_index.OWNER).exists():
         what = "a writer was killed while it held the git index"
-        yield Finding(what, mend=partial(record.settle, repo))
+        yield Finding(what, mend=partial(record.finish_interrupted, repo))
     for lock in lock_files.leftovers(repo):
         hours = lock.age / 3600
         age = f"{hours:.0f} hours" if hours >= 2 else f"{60 * hours:.0f} minutes"
@@ -132,11 +132,11 @@ def _broken(repo: Repo) -> Iterator[Finding]:
 
 def _unfinished(repo: Repo) -> Iterator[Finding]:
     """Find what killed writers and runs had not come to."""
-    if result_paths.owes(repo):
+    if result_paths.has_pending(repo):
         yield Finding(
             "a writer was killed before it had written its results into the work tree; a file that"
             " you changed since will stay as it is",
-            mend=partial(record.settle, repo),
+            mend=partial(record.finish_interrupted, repo),
         )
     path = repo.state_dir / "index.sqlite"
     if path.exists() and is_damaged(path):

@@ -189,7 +189,7 @@ def folders(repo: Repo) -> list[Path]:
     return sorted(found, key=lambda entry: (facts(entry).get("started", ""), entry.name))
 
 
-def beside(repo: Repo, own: Path, root: str) -> Iterator[Path]:
+def other_active(repo: Repo, own: Path, root: str) -> Iterator[Path]:
     """Yield the folders of the other active runs of a work tree, but for the one whose command
     started this process (a Makefile that calls ``gitexp run`` itself)."""
     around = os.environ.get(JOIN)

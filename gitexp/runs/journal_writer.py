@@ -59,7 +59,7 @@ class Journal:
             if owner and os.fstat(self._fd).st_size == 0:
                 os.write(self._fd, metrics.HEADER)
         except OSError as error:  # whose traceback would keep the lock for whoever looks at it
-            place = None if owner else fallback.place(folder)
+            place = None if owner else fallback.fallback_folder(folder)
             if place is None:
                 self.release()
                 raise
@@ -274,7 +274,7 @@ class Journal:
         if self._aside or self._closed.is_set():
             return False
         with contextlib.suppress(OSError, ImportError):
-            if place := fallback.place(self.folder):
+            if place := fallback.fallback_folder(self.folder):
                 fd = os.open(place / fallback.ROWS, _FLAGS, 0o600)
                 os.dup2(fd, self._fd, inheritable=False)
                 os.close(fd)
@@ -301,7 +301,7 @@ class Journal:
             files.replace(self.folder, self.folder / name, content)
         except (OSError, MemoryError) as error:
             try:
-                place = fallback.place(self.folder)
+                place = fallback.fallback_folder(self.folder)
                 if place is None:
                     return error
                 files.replace(place, place / name, content)

@@ -245,7 +245,7 @@ class LiveRun:
 
     def _end_now(self) -> None:
         if self._passing is not None and exit_status.is_uncaught(self._passing):
-            self._facts["status"], self._facts["error"] = exit_status.of(self._passing)
+            self._facts["status"], self._facts["error"] = exit_status.status_of(self._passing)
         self.end(self._facts["status"], self._facts["error"])
 
     def _elapsed(self) -> float:

@@ -35,7 +35,7 @@ _LOOK = 0.5  # seconds between two looks at a run
 _THRESHOLD = re.compile(r"(\S+?)\s*(<=|>=|<|>)\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)")
 _SILENT = re.compile(r"silent\s+(\S+)")
 _SIGNS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
-_START = "from gitexp.runs.notify import look_after; look_after()"
+_START = "from gitexp.runs.notify import run_watcher; run_watcher()"
 
 
 def check(targets: Sequence[str]) -> None:
@@ -117,7 +117,7 @@ def check_when(conditions: Sequence[str]) -> None:
 
 
 @contextmanager
-def looked_after(
+def watcher(
     folder: Path, targets: Sequence[str], conditions: Sequence[str], command: str
 ) -> Iterator[None]:
     """Have a process look after this folder's run meanwhile; the caller tells of the end."""
@@ -135,7 +135,7 @@ def looked_after(
             process.communicate(b"told\n", timeout=_PATIENCE)
 
 
-def look_after() -> None:
+def run_watcher() -> None:
     """Be the process that looks after a run; its standard input says which, and ends with it."""
     asked = json.loads(sys.stdin.buffer.readline())
     os.chdir(asked["here"])

@@ -81,7 +81,7 @@ def checkout(
             elif moved:
                 _switch(repo, cwd, "--detach", target.id)
         _bring_free(repo, found.free)
-        notes = (*notes, *survey.put_away(repo, index), *_fill(repo, repo.root))
+        notes = (*notes, *survey.remove_other_outputs(repo, index), *_fill(repo, repo.root))
     notes = (*_adopted(target, found), *_lost_folder(target, cwd), *notes)
     notes = (*notes, *_bring_data(repo, repo.root, arriving), *_changed_data(repo, data))
     apart, returns = _bring_submodules(repo, repo.root, recurse, ways_back)
@@ -103,7 +103,7 @@ def checkout(
 
 def _changed_data(repo: Repo, asked: bool) -> tuple[str, ...]:
     """Return the note on data that stays as it is."""
-    changed = dvc_status.suspects(repo, dvc_pointers.here(repo)) if asked else ()
+    changed = dvc_status.suspects(repo, dvc_pointers.in_work_tree(repo)) if asked else ()
     how = "to bring the experiment's: dvc checkout --force"
     said = f"changed since the last dvc commit, left as it is: {listed(changed)}; {how}"
     return (said,) if changed else ()
@@ -202,7 +202,7 @@ def take_code(
 
 def _data_apart(repo: Repo) -> tuple[str, ...]:
     """Say of data that is known not to be what the pointers in the work tree say."""
-    apart = dvc_status.apart(repo, dvc_pointers.here(repo))
+    apart = dvc_status.from_other_pointers(repo, dvc_pointers.in_work_tree(repo))
     told = f"data stays as it is: {listed(apart)}; to have the data of this code: dvc checkout"
     return (told,) if apart else ()
 
@@ -219,7 +219,7 @@ def _bring_data(repo: Repo, tree: Path, data: tuple[Data, ...]) -> tuple[str, ..
     except GitexpError as error:
         return (f"its data was not brought: {error}; to try again: dvc checkout",)
     if tree == repo.root:
-        dvc_status.seen(repo, [item for item in data if item.path not in missing])
+        dvc_status.mark_unchanged(repo, [item for item in data if item.path not in missing])
     brought = len(data) - len(missing)
     said = [f"data: {brought} brought by DVC"] if brought else []
     if missing:
@@ -234,7 +234,7 @@ def _bring_data(repo: Repo, tree: Path, data: tuple[Data, ...]) -> tuple[str, ..
 
 def _fill(repo: Repo, tree: Path) -> tuple[str, ...]:
     """Have git-annex and LFS bring what they can, and return what is to be said of the rest."""
-    lacking = content.told(content.fill(repo, tree))
+    lacking = content.advice(content.fill(repo, tree))
     return (lacking,) if lacking else ()
 
 
@@ -245,11 +245,11 @@ def _bring_submodules(
     brings those back that moved."""
     why = ""
     try:
-        if recurse and submodules.elsewhere(repo, tree):
+        if recurse and submodules.not_at_index(repo, tree):
             submodules.follow(repo, tree)
     except GitError as error:
         why = f" ({error})"
-    left = submodules.elsewhere(repo, tree)
+    left = submodules.not_at_index(repo, tree)
     now = submodules.ways_back(repo) if ways_back else {}
     returns = tuple(back for path, back in ways_back.items() if now.get(path, back) != back)
     hint = (

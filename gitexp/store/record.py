@@ -143,7 +143,7 @@ class _Recording:
         moves = self.why is None
         commands = [f"create refs/tags/{made.name} {made.tag}"]
         if moves:
-            result_paths.owe(self.repo, made.id, self.back, self.snapshot)
+            result_paths.note_pending(self.repo, made.id, self.back, self.snapshot)
             commands.append(f"update {head.branch} {made.id} {head.commit or self.repo.zero}")
         try:
             change.prepare([*commands, *([f"delete {self.pending}"] if self.pending else [])])
@@ -192,7 +192,7 @@ def _record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None) -
         if going.why is None:
             warnings += result_paths.write_back(repo, going.back, contents, snapshot)
         else:
-            result_paths.forgive(repo)
+            result_paths.drop_pending(repo)
     remember_outputs(repo, (*snapshot.outputs, *draft.outputs))
     branch = snapshot.head.short if going.why is None else None
     return Recorded(made, branch or None, going.why, tuple(warnings))
@@ -248,9 +248,9 @@ def locked(repo: Repo) -> Iterator[int]:
         yield fd
 
 
-def settle(repo: Repo) -> None:
+def finish_interrupted(repo: Repo) -> None:
     """Finish what a killed writer left half done, where one did."""
-    if result_paths.owes(repo) or (repo.git_dir / git_index.OWNER).exists():
+    if result_paths.has_pending(repo) or (repo.git_dir / git_index.OWNER).exists():
         with locked(repo):
             """Taking the lock finishes it."""
 

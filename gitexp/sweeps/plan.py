@@ -184,7 +184,7 @@ def freeze(repo: Repo, plan: Plan, group: str | None) -> Frozen:
         )
     free = result_paths.ours(repo)
     folder = repo.make_state_dir(_FOLDER, name)
-    settled = dvc_status.settle(repo, known)
+    settled = dvc_status.commit_changed(repo, known)
     shot = snapshot.take(repo, known, folder / "index", free, repo.found_at)
     facts = {
         "snapshot": {**finish.saved(replace(shot, taken=(), left_out=())), "index_stamp": ()},
@@ -200,7 +200,7 @@ def freeze(repo: Repo, plan: Plan, group: str | None) -> Frozen:
     people = (f"{who} {when}" for who in (repo.author, repo.committer))
     commit = trees.bare_commit(repo, shot.tree, shot.head.commit, text, *people)
     repo.update_refs([f"create {REFS}{name} {commit}"], f"gitexp: sweep {name}")
-    told = "; ".join(filter(None, (settled.told, content.told(content.missing(repo, repo.root)))))
+    told = "; ".join(filter(None, (settled.told, content.advice(content.missing(repo, repo.root)))))
     return Frozen(name, plan, commit, facts, shot, told or None)
 
 

@@ -112,7 +112,7 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
         "pid": os.getpid(),
         "host": environment.host(),
         "root": str(root),
-        "extra": {**conditions.here(), **job.facts["extra"]},
+        "extra": {**conditions.current(), **job.facts["extra"]},
         "trailers": {"Hardware": environment.hardware()},
         "warnings": [lacking] if lacking else [],
     }
@@ -161,7 +161,7 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
         owned.release()
 
 
-def run_away(job: Job, bundle: bytes) -> dict[str, bytes]:
+def run_without_clone(job: Job, bundle: bytes) -> dict[str, bytes]:
     """Run a trial on a machine without a clone, and return the files of its folder."""
     _end_orphans()
     with tempfile.TemporaryDirectory(prefix=_AWAY) as folder:
@@ -202,13 +202,13 @@ def stop(key: str, why: str) -> bool:
     return folder is not None
 
 
-def live_with_the_driver() -> None:
+def begin_local_worker() -> None:
     """Begin a worker beside the driver: without it there is no use, and Ctrl-C is its."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_outlive_no_driver, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with_driver, args=(os.getppid(),), daemon=True).start()
 
 
-def _outlive_no_driver(driver: int) -> None:
+def _end_with_driver(driver: int) -> None:
     while os.getppid() == driver or _running:  # a trial ends itself first, and writes down how
         time.sleep(_LOOK)
     os._exit(1)
@@ -318,7 +318,7 @@ def _requirements(program: str) -> str:
 def _lacking(root: str, commit: str) -> str | None:
     """Return a sentence that names what has no content in a work tree just brought to a commit."""
     repo = Repo.discover(root)
-    return content.told(content.missing(repo, Path(root), cloned=repo.git_dir == repo.common_dir))
+    return content.advice(content.missing(repo, Path(root), cloned=repo.git_dir == repo.common_dir))
 
 
 @functools.lru_cache
@@ -327,7 +327,7 @@ def _place(root: str) -> Place:
 
 
 def unpack(returned: Mapping[str, bytes], folder: Path) -> None:
-    """Write the files that ``run_away`` returned into a folder of the driver's."""
+    """Write the files that ``run_without_clone`` returned into a folder of the driver's."""
     top = folder.resolve()
     # which says that it is over
     for name, data in sorted(returned.items(), key=lambda item: item[0] == "run.json"):

@@ -95,10 +95,10 @@ def data(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pro
     monkeypatch.chdir(tmp_path / "project")
     made = Project(tmp_path / "project")
     repo = Repo.discover(made.root)
-    looks = {path: dvc_status._look(made.root / path) for path in dvc_pointers.here(repo)}
+    looks = {path: dvc_status._look(made.root / path) for path in dvc_pointers.in_work_tree(repo)}
     known = {
         path: [item.hash, look[0], False]
-        for path, item in dvc_pointers.here(repo).items()
+        for path, item in dvc_pointers.in_work_tree(repo).items()
         if (look := looks[path])
     }
     dvc_status._remember(repo, known)

@@ -105,7 +105,7 @@ class Behind:
     def take_up(self, run_id: str, commit: str, found: Any, experiment: str) -> runs.Running:
         """Begin a run that goes on where a recorded one ended, with its params and metrics, on the
         code of now; ``found`` is what MLflow has of it."""
-        _settle(self.repo, commit)
+        _write_late_values(self.repo, commit)
         old = contents.of_commit(self.repo, commit)
         if old is None:
             raise NotFoundError(f"the experiment {commit[:10]} was removed meanwhile")
@@ -147,7 +147,7 @@ class Behind:
             live(running)
         elif commit:
             with errors():
-                _settle(self.repo, commit)  # since the run is read again from its notes
+                _write_late_values(self.repo, commit)  # since the run is read again from its notes
                 notes.add(self.repo, [commit], events(commit))
 
     def tag(self, run_id: str, tags: dict[str, str | None]) -> None:
@@ -227,9 +227,9 @@ def _key(repo: Repo, commit: str) -> str:
     return f"late {repo.state_dir} {commit}"
 
 
-def _settle(repo: Repo, commit: str) -> None:
+def _write_late_values(repo: Repo, commit: str) -> None:
     """Write now what came late for an experiment, and waits."""
-    deferred.settle(_key(repo, commit))
+    deferred.end_now(_key(repo, commit))
 
 
 def _write(repo: Repo, commit: str, key: str) -> None:

@@ -54,7 +54,7 @@ class Contents:
     def points(self) -> Iterator[MetricPoint]:
         """Yield all its metric values; raise FormatError where a file lacks, or is odd."""
         late = late_values.points(self.experiment.extra.get("events", ()))
-        return chain(result_files.of(self.experiment.files, self.file), late)
+        return chain(result_files.points_of(self.experiment.files, self.file), late)
 
     def params(self) -> Mapping[str, Any]:
         """Return the params flat: from their files where these were read, or the summary cut one;

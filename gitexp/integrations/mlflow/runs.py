@@ -56,7 +56,7 @@ class Running:
         """Journal metric values."""
         self.run.log_points(points)
         if self.finished:
-            deferred.touch(self.run.id)
+            deferred.postpone(self.run.id)
 
     def log_params(self, texts: dict[str, str]) -> None:
         """Journal params, as numbers where their text is one, and keep the text where it cannot be
@@ -102,7 +102,7 @@ class Running:
             or multiprocessing.parent_process() is not None
         )
         # MLflow's own word comes while the exception does
-        passing = exit_status.of(sys.exc_info()[1])[1]
+        passing = exit_status.status_of(sys.exc_info()[1])[1]
         error = None if ours == "finished" else passing or f"MLflow says {status}"
         if not at_once and ours == "finished":
             self.run.end_later(ours, error)

@@ -182,7 +182,7 @@ class GitStore(ExtendedStore):
         running = self._behind.runs.find(run_id)
         if running and running.finished and running.ours and _AUTOLOGGED not in found.data.tags:
             # whoever looks at a finished run wants its commit; autologging looks before it scores
-            deferred.settle(running.run.id)
+            deferred.end_now(running.run.id)
             found = super().get_run(run_id)
         self._behind.fill(run_id, uris.RUN_FILES, found.info.artifact_uri)
         return found

@@ -96,7 +96,7 @@ def push(
     repo = index.repo
     known = settings.load(repo.root, repo.project)
     head = repo.found_at or repo.head()
-    there = transport.find(repo, remote, head)
+    there = transport.find_remote(repo, remote, head)
     new = _lacking(index, there, experiments)
     named = dvc.of_experiments(repo, [item.commit for item in new]) if data and not dry_run else ()
     missing = _send_data(repo, named)
@@ -140,7 +140,7 @@ def pull(
         data: bring that of new experiments, where DVC has a remote.
         all_files: bring every file of all experiments into a partial clone, not only their results.
     """
-    there = transport.find(repo, remote, repo.found_at)
+    there = transport.find_remote(repo, remote, repo.found_at)
     before = _seen(repo, there)
     if transport.has_news(repo, there, before, prune):
         transport.fetch(repo, there, prune=prune, progress=progress)

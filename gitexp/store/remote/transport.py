@@ -56,7 +56,7 @@ class Update(NamedTuple):
     reason: str
 
 
-def find(repo: Repo, name: str | None = None, head: Head | None = None) -> Remote:
+def find_remote(repo: Repo, name: str | None = None, head: Head | None = None) -> Remote:
     """Return the remote called ``name``; without a name the one that ``git push`` would take.
 
     Raises:
@@ -125,7 +125,7 @@ def fetch(
                 # A tag there became a folder of tags, or the other way round, and the one that is
                 # gone has to go here, too.
                 fetch(repo, remote, refspecs(remote)[:1], prune=True)
-            elif not lock_files.freed(repo, error.stderr):
+            elif not lock_files.are_gone(repo, error.stderr):
                 raise
             _ask(repo, remote, *asked, progress=progress)
 
@@ -153,7 +153,7 @@ def complete(repo: Repo) -> None:
         UsageError: there is no remote.
         GitError: it cannot be reached.
     """
-    remote = find(repo)
+    remote = find_remote(repo)
     more = ["--unshallow"] if repo.is_shallow else []
     try:  # quiet, it would not say why it failed
         _ask(repo, remote, "fetch", "--tags", *more, "--", remote.name)
