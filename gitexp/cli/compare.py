@@ -178,6 +178,7 @@ def gate_command(
     by = shared.agreed_judge(repo, judge, trusted)
     name = metric if judge else query.find_metric(index, metric).name
     logged = None if judge else name
+    # which two are compared
     if ref:
         candidate = reference.resolve(index, ref, settings)
     else:
@@ -188,6 +189,7 @@ def gate_command(
     if by:
         candidate = _scored(repo, candidate, judge, by)
         baseline = baseline and _scored(repo, baseline, judge, by)
+    # is it good enough?
     way = direction or metrics.direction(name, settings.metrics)
     verdict = gate.check(name, way, candidate, baseline, allowance, low, high)
     if form:

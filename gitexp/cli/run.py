@@ -129,7 +129,7 @@ def _run(
         else:
             live.end(ended.status, ended.error)
         _notify(told, live, ended.status, ended.error)
-    try:
+    try:  # say what was recorded
         for job in jobs or ():
             click.echo(f"{job.name} {job.short}")
         if live.recorded and live.snapshot:

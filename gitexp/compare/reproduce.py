@@ -126,6 +126,7 @@ def reproduce(
             raise CannotRunError(
                 f"{experiment.name} came out differently, which proves nothing: {first.lacking}"
             )
+        # where it drifted, say why: run it again, since two equal runs that differ are noise
         differences = tuple(differing(repo, experiment, todo, first))
         reasons: tuple[str, ...] = ()
         if not same:

@@ -73,6 +73,7 @@ def commit_changed(repo: Repo, settings: Settings, talk: Talk | None = None) -> 
     found: tuple[Stale, ...] = ()
     try:
         found = stale(repo, data)
+        # may it be committed? as the settings say, or the answer that was given once
         allowed = settings.dvc_commit if settings.dvc_commit is not None else _answer(repo)
         if found and allowed is None and talk and talk.ask:
             allowed = talk.ask(found)

@@ -59,6 +59,7 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
         from gitexp.runs import resume
 
         metrics_file = resume.merged(folder, facts)
+    # what the draft below needs in another form than the facts have it
     is_there = metrics_file.exists()
     error = facts.get("error")
     words = facts.get("command") or ()

@@ -42,6 +42,7 @@ def begin(
     said, told = details.checked(repo, known, talk)
     run_id = os.urandom(8).hex()
     outputs.note_dead(repo)
+    # the snapshot, pinned before git can collect it
     owned = Journal.create(repo, run_id)
     try:
         free = result_paths.ours(repo)

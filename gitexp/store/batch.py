@@ -41,6 +41,7 @@ def record(
     if not entries:
         return []
     with collector.guarded(repo), store.locked(repo) as fd:
+        # leave out what somebody recorded meanwhile
         if not new:
             asked = f"{_ID} IN (SELECT value FROM json_each(?))"
             ids = json.dumps([entry.draft.id for entry in entries])
@@ -48,6 +49,7 @@ def record(
             entries = [entry for entry in entries if entry.draft.id not in there]
         if not entries:
             return []
+        # number them, and try higher numbers where names are taken
         number = names.highest(repo) + 1
         for attempt in range(_TRIES):
             called = [f"exp-{number + at}" for at in range(len(entries))]

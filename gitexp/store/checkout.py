@@ -66,12 +66,14 @@ def checkout(
         UsageError: work would be lost, or the branch exists.
         RepositoryError: a merge, rebase or the like is under way.
     """
+    # refuse, or note how to go back, before anything changes
     survey.check_ready(repo, target, branch)
     ways_back = survey.submodules_ready(repo) if recurse else {}
     arriving, notes = survey.data_arriving(repo, target) if data else ((), ())
     before = repo.found_at or repo.head()
     back = before.short or (before.commit or "")[:10]
     moved = bool(branch) or before.commit != target.id
+    # code first, then what other runs wrote, data and submodules
     with survey.cleared(repo, lambda: survey.look(repo, index, target), stash) as (found, stashed):
         with _index_told(repo, found.free):
             if branch:
@@ -85,6 +87,7 @@ def checkout(
     notes = (*_adopted(target, found), *_lost_folder(target, cwd), *notes)
     notes = (*notes, *_bring_data(repo, repo.root, arriving), *_changed_data(repo, data))
     apart, returns = _bring_submodules(repo, repo.root, recurse, ways_back)
+    # the line that undoes it: each command, and whether it is needed
     steps = {
         f"{_way(index, before)} {shlex.quote(back)}": moved and bool(back),
         "git stash pop": stashed,

@@ -1,23 +1,13 @@
 """The gathering branch: one pushed branch for each clone that holds, and names, all experiments
-that it ever pushed.
+that it ever pushed. docs/design.md says why; a commit of ``experiments/OWNER`` has:
 
-Hosts collect what no ref holds, and every push gets the list of all refs: one tag for each
-experiment is what makes pushes slow past some thousands. So ``experiments/OWNER`` on the remote
-only grows, by merge commits:
-
-    tree      one README that says what this is: a host shows it, and counts no further experiment
-        where nothing was measured
+    tree      one README that says what this is: no host counts it as one more experiment
     parents   the previous tip first, so that ``--first-parent`` walks the gatherings alone; then
-              the experiments that no
-              branch holds
+              the experiments that no branch holds, some dozens at most: more than that, and
+              some programs that draw history get lost
     mergetag  the tag object of every new experiment, whole, as git itself keeps the tags that it
-              merges: name, summary and
-              signature arrive with the branch, and no ref is needed for them
-    message   the experiments' subjects, and the id of the clone, by which it knows its own branch
-        again
-
-Experiments come in chunks: git merges any number, but some programs that draw history get lost past
-some dozens.
+              merges: no ref is needed for its name, summary and signature
+    message   the experiments' subjects, and the id of the clone, by which it knows its branch
 """
 
 from __future__ import annotations

@@ -36,6 +36,7 @@ def _entry(repo: Repo, commit: str) -> Entry:
     headers = dict(line.split(" ", 1) for line in reversed(head.split("\n")) if line[:1] != " ")
     committer, moment, zone = headers["committer"].rsplit(" ", 2)
     project = said.get("Project", "")
+    # where its results lie: a params.yml of the user's keeps ours in .gitexp/
     own = artifacts.listed(repo, commit, [project + result_paths.FOLDER])
     places = [
         aside if (aside := f"{project}{result_paths.FOLDER}/{name}") in own else project + name

@@ -1,10 +1,9 @@
 """One trial, as a worker runs it: a job of plain values in, a run's folder out. Nothing here writes
 into the user's repository.
 
-On the driver's machine the folder lies where the driver reads it, while it grows too. Elsewhere the
-worker makes its own work tree from a git bundle, and hands the folder's files back as bytes. What
-the command logs joins the run through GITEXP_RUN. A file ``stop`` in the folder says that the
-driver wants an end, and why; ``process_group.py`` notes the command there.
+On the driver's machine the driver reads the folder while it grows. Elsewhere the worker makes its
+own work tree from a git bundle, and hands the folder's files back as bytes. A file ``stop`` in the
+folder says that the driver wants an end, and why.
 """
 
 from __future__ import annotations
@@ -103,6 +102,7 @@ def run(job: Job, place: str, folder: str, slot: int = 0) -> None:
 
 
 def _run(job: Job, root: Path, where: Path, slot: int) -> None:
+    # a clean work tree, and a run in it
     _place(str(root)).tidy(job.commit)
     _link(job, root)
     lacking = _lacking(str(root), job.commit)
@@ -130,6 +130,7 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
         if FUNCTION not in job.command:
             live.read_arguments(parsed.config_files(job.command, inside))
             env = parsed.environ(env) if known.parser_params else env
+        # run the command
         watched = outputs.watch(root, inside)
         time.sleep(_TICK)
         begun = written.mark(where)
@@ -138,9 +139,9 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
         except OSError as error:
             code, why = 127, f"'{job.command[0]}' could not be started: {error.strerror}"
         if code == _TERMINATED and not why and "SLURM_JOB_ID" in os.environ:
-            # SLURM ends or requeues the job, and has us killed; else it was somebody's kill, and
-            # goes on
+            # SLURM ends or requeues the job, and has us killed; else it was somebody's kill
             time.sleep(_KILL_WAIT)
+        # log what it wrote and printed, and how it ended
         outputs.pick_up(live, root, watched)
         capture.capture_metrics(live, root, begun, known)
         outputs.keep_output(live)
@@ -329,7 +330,7 @@ def _place(root: str) -> Place:
 def unpack(returned: Mapping[str, bytes], folder: Path) -> None:
     """Write the files that ``run_without_clone`` returned into a folder of the driver's."""
     top = folder.resolve()
-    # which says that it is over
+    # run.json last, which says that it is over
     for name, data in sorted(returned.items(), key=lambda item: item[0] == "run.json"):
         if name == "alive":  # the lock of whoever ran it
             continue

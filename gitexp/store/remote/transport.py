@@ -62,6 +62,7 @@ def find_remote(repo: Repo, name: str | None = None, head: Head | None = None) -
     Raises:
         UsageError: there is none, or none of that name.
     """
+    # the remotes that there are, and those that `git push` would look at, in its order
     head = head or repo.head()
     branch = head.short
     config = {key: value for _, key, value in repo.scoped_config(r"^(remote|branch)\.")}
@@ -86,6 +87,7 @@ def find_remote(repo: Repo, name: str | None = None, head: Head | None = None) -
             raise UsageError(f"there is no remote '{name}'.{near}")
         none = "no remote; to add one: git remote add origin ADDRESS"
         raise UsageError(f"there is {'more than one remote, say which' if remotes else none}")
+    # where the branch goes there, and what a partial clone left there
     mine = config.get(f"branch.{branch}.remote") == chosen
     there = config.get(f"branch.{branch}.merge") if mine else None
     promisors = tuple(item for item in remotes if config.get(f"remote.{item}.promisor") == "true")
