@@ -203,7 +203,7 @@ def _condition(
         (resumed, "that a later run resumed", "--all-resumed"),
     ):
         if count:
-            output.say(f"{count} {what} {'is' if count == 1 else 'are'} left out ({called})")
+            output.say(f"left out: {count} {what} ({called})")
     return condition, everybody, judged + resumed
 
 

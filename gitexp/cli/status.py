@@ -171,7 +171,7 @@ def _chosen(folders: Sequence[Path], wanted: str | None) -> Path:
         return found[-1]
     if not wanted:
         raise NotFoundError("no run is active")
-    raise NotFoundError(f"there is no such run '{wanted}'; to see them: gitexp status")
+    raise NotFoundError(f"there is no run '{wanted}'; to see them: gitexp status")
 
 
 def _lines(folder: Path, size: tuple[int, int] | None = None) -> list[str]:

@@ -34,7 +34,7 @@ def test_a_discarded_experiment_leaves_the_list_and_is_not_lost(line: Project) -
     line.gitexp("keep", "exp-2")
     done = line.run("list", "--json")
     assert [item["name"] for item in json.loads(done.stdout)] == ["exp-2", "exp-1"]
-    assert "1 discarded is left out" in done.stderr
+    assert "left out: 1 discarded (--all-verdicts)" in done.stderr
     assert names(line, "--discarded") == ["exp-3"]
     assert names(line, "--all-verdicts") == ["exp-3", "exp-2", "exp-1"]
     assert names(line, "exp-3") == ["exp-3"]
