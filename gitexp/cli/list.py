@@ -103,8 +103,8 @@ class Table:
 def list_command(asked: Selection, **how: Any) -> None:
     """List experiments, newest first.
 
-    Active and dead runs (status running, dead) stand above them, unless REF, --where, --discarded
-    or --group-by asks for experiments.
+    Active and dead runs (status running, dead) are listed above them, unless REF, --where,
+    --discarded or --group-by asks for experiments.
 
     REF is an experiment or a range: exp-5, 5, @, best:rmse, exp-3..exp-7.
 

@@ -116,7 +116,7 @@ def sweep_command(
     They are in the environment, too, as JSON in GITEXP_PARAMS. Metrics are what the command logs
     with gitexp, writes into files or prints, as with gitexp run.
 
-    The work tree is snapshot once, at the start, and each trial runs in a work tree of its own, so
+    A snapshot is taken once, at the start, and each trial runs in a work tree of its own, so
     you can go on working. Ctrl-C lets the running trials end, Ctrl-C twice stops them; --resume
     runs what is missing. Exit code 0: all were run, even if some failed. 1: all failed, or not all
     could be recorded or pushed. 130: stopped before the end.

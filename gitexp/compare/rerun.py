@@ -173,7 +173,7 @@ def execute(
     lacking = content.advice(content.missing(repo, tree))
     words = [_program(repo, tree, todo, python), *todo.words[1:]]
     words = words if merges else arguments.forced(words)
-    folder = worktree.place_of_run(tree)
+    folder = worktree.folder_for_run(tree)
     if recorded := reproduces is not None or bool(merges):
         folder.mkdir()
         live = _begin(inside, todo, hashes, reproduces, merges)

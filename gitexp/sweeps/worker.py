@@ -35,7 +35,7 @@ from gitexp.runs.journal_writer import Journal
 from gitexp.runs.run import ROOT, Run
 from gitexp.store import conditions
 from gitexp.sweeps import worktrees
-from gitexp.sweeps.worktrees import Place
+from gitexp.sweeps.worktrees import SharedWorktree
 
 if TYPE_CHECKING:
     from gitexp.sweeps.worker_push import PushTarget
@@ -103,7 +103,7 @@ def run(job: Job, place: str, folder: str, slot: int = 0) -> None:
 
 def _run(job: Job, root: Path, where: Path, slot: int) -> None:
     # a clean work tree, and a run in it
-    _place(str(root)).tidy(job.commit)
+    _worktree(str(root)).tidy(job.commit)
     _link(job, root)
     lacking = _lacking(str(root), job.commit)
     facts = {
@@ -323,8 +323,8 @@ def _lacking(root: str, commit: str) -> str | None:
 
 
 @functools.lru_cache
-def _place(root: str) -> Place:
-    return Place(Path(root))
+def _worktree(root: str) -> SharedWorktree:
+    return SharedWorktree(Path(root))
 
 
 def unpack(returned: Mapping[str, bytes], folder: Path) -> None:
