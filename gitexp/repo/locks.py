@@ -1,10 +1,10 @@
 """Locks on open files: they end with the process that holds them, however that ends, so a leftover
 is never mistaken for one.
 
-On POSIX this is ``flock`` itself; portalocker, which knows Windows too, takes 25 ms to import.
-Some file systems have no such locks (Lustre as it is mounted by default, some NFS). There a lock is
-a file beside, ``lock.held``, as git itself locks: made in one step, with the process, its start,
-the host and the boot in it, by which it is known whether its owner is gone.
+On POSIX this is ``flock`` itself; portalocker, which knows Windows too, takes 25 ms to import. On a
+file system that has no such locks (Lustre, some NFS) a lock is a file beside, ``lock.held``, made
+in one step, with the process, its start, the host and the boot in it. Where these say that its
+owner is gone, it is nobody's; an owner on another host is asked to be patient with, then named.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """The gathering branch: one pushed branch for each clone that holds, and names, all experiments
-that it ever pushed. docs/design.md says why; a commit of ``experiments/OWNER`` has:
+that it ever pushed.
 
-    tree      one README that says what this is: no host counts it as one more experiment
-    parents   the previous tip first, so that ``--first-parent`` walks the gatherings alone; then
-              the experiments that no branch holds, some dozens at most: more than that, and
-              some programs that draw history get lost
-    mergetag  the tag object of every new experiment, whole, as git itself keeps the tags that it
-              merges: no ref is needed for its name, summary and signature
-    message   the experiments' subjects, and the id of the clone, by which it knows its branch
+``experiments/OWNER`` on the remote only grows, by merge commits:
+
+    tree      one README that says what this is
+    parents   the previous tip first, then the experiments that no branch holds
+    mergetag  the tag object of every new experiment, whole
+    message   the experiments' subjects, and the id of the clone
+
+They come in chunks: some programs that draw history get lost past some dozens of parents.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The disposable cache: one SQLite row for each experiment, so that a warm ``list`` is one look at
 the refs and one query.
 
-Git is the truth. A tag object never changes, so a row never goes stale; an update adds what is new,
-drops what is gone, and follows the notes. A file that is missing, corrupt, of another schema or on
-a disk that cannot be written is built anew, at worst in memory. What the last look at the refs saw
-(``ref_scan.py``) lies in the file too: where the next one sees the same, nothing is done.
+Git is the truth. A file that is missing, corrupt, of another schema or on a disk that cannot be
+written is built anew, at worst in memory. What the last look at the refs saw lies in it too
+(``ref_scan.py``): where the next one sees the same, nothing is done, and else only what is new is
+read (``index_update.py``). Tables are made of blocks of columns (``blocks.py``).
 """
 
 from __future__ import annotations

@@ -181,7 +181,7 @@ def _artifacts(
     return {path.relative_to(folder).as_posix(): path for path in files_in(folder, "*")[0]}, ()
 
 
-def local_artifacts(item: Stored, _: Path) -> Path | None:
+def here(item: Stored, _: Path) -> Path | None:
     """Return the folder of artifacts that lie on this machine."""
     return _local(item.artifacts)
 
@@ -238,7 +238,7 @@ def _database(path: Path, since: int) -> Store:
         for key, value, is_nan, *at in ask(_POINTS, run):
             yield MetricPoint(convert.name(key), convert.metric_value(value, bool(is_nan)), *at)
 
-    return Store(found.shown(path), runs, points, local_artifacts)
+    return Store(found.shown(path), runs, points, here)
 
 
 # -- a folder of files -----------------------------------------------------------------------------

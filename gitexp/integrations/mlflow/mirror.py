@@ -1,11 +1,10 @@
 """Experiments as runs of an MLflow server: params, every value of every metric, tags, times, and
 artifacts on request.
 
-A run is found again by its tag ``gitexp.id``, so doing it twice changes nothing. It gets the tag
-``gitexp.mirrored`` with its last values: one without it was interrupted, and is given what it
-lacks. Where a killed client's last request still made a second run, the half one is deleted the
-next time. Of a whole run only labels and notes are brought up to date. git is read in one pass by
-this thread alone; a small pool of threads talks to the server, which takes most of the time.
+An experiment's run is found again by its tag ``gitexp.id``, whatever it is called and whoever
+mirrored it, so doing it twice changes nothing. Where a killed client's last request still made a
+second one, the half one is deleted the next time. Of a whole run only labels and notes are brought
+up to date; a description that somebody edited in MLflow stays theirs.
 """
 
 from __future__ import annotations
