@@ -174,7 +174,7 @@ class Journal:
             )
         return over
 
-    def hush(self) -> None:
+    def silence(self) -> None:
         """Have no more warnings: the training is over, and its end says what is missing."""
         self._warned = True
 
@@ -200,7 +200,7 @@ class Journal:
                     self._begun += os.write(self._fd, row[self._begun :])
                 except OSError as error:
                     self.warn("metrics could not be written", error)
-                    if self._turn_aside():
+                    if self._use_fallback():
                         continue
                     break
                 if self._begun >= len(row):
@@ -269,7 +269,7 @@ class Journal:
             with contextlib.suppress(OSError):
                 os.utime(self.folder / journal.ALIVE)
 
-    def _turn_aside(self) -> bool:
+    def _use_fallback(self) -> bool:
         """Have rows go to the spare place; False where there is none, or they do already."""
         if self._aside or self._closed.is_set():
             return False

@@ -117,10 +117,10 @@ class LiveRun:
         self._series.clear()
         self.know(steps=dict(steps))
 
-    def hush(self) -> None:
+    def silence(self) -> None:
         """Have no more warnings of what the machine does not take: the end says it."""
         if self._journal:
-            self._journal.hush()
+            self._journal.silence()
 
     def _new_series(self, name: str) -> list[Any]:
         plain = metrics.check_name(name)  # one series, with and without spaces around it
@@ -196,7 +196,7 @@ class LiveRun:
             return None
         if beside:
             self._facts["beside"] = beside
-        self._journal.hush()
+        self._journal.silence()
         self._journal.flush()
         lasted, unkept = self._facts.get("duration") or self._elapsed(), self._journal.unkept()
         self.know(status=status, error=error, duration=lasted, unkept=unkept)

@@ -124,7 +124,7 @@ class Behind:
             "tags": dict(found.data.tags),
             **self.linked(run_id),
         }
-        self.runs.add(running, {**read.face, **facts}, follows=old.name)
+        self.runs.add(running, {**read.run_facts, **facts}, follows=old.name)
         with database.reading(self.path) as db:
             asked = "SELECT model_id, artifact_location FROM logged_models WHERE source_run_id = ?"
             models = {uris.model_files(model): at for model, at in db.execute(asked, [run_id])}

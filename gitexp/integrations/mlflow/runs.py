@@ -86,7 +86,7 @@ class Running:
         self.change(lambda known: known.update({"stage": stage}))
 
     def change(self, by: Callable[[dict[str, Any]], object]) -> None:
-        """Change the run's face."""
+        """Change what MLflow says of the run."""
         if not self.run.silent:
             run_file.change(self.run.folder, by)
 
@@ -179,7 +179,7 @@ class Runs:
         """Know a run that was begun, by MLflow's id of it.
 
         Args:
-            facts: what its face says from now on: that id as ``run``, the ``experiment``, and more.
+            facts: what it is to say of the run: that id as ``run``, the ``experiment``, and more.
             more: what else its experiment is to say of MLflow's.
         """
         running.id = facts["run"]
