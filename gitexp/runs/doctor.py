@@ -1,5 +1,4 @@
-"""What killed processes, other tools and faults of the disk leave behind, and how each of it is
-mended.
+"""Finds what killed processes, other tools and faults of the disk leave behind, and repairs it.
 
 Nothing that the user may still want is taken away: dead runs are for ``gitexp recover``, and what
 was removed on purpose stays removed.

@@ -1,4 +1,4 @@
-"""Runs that are not recorded yet, as experiments without a commit: active ones and dead ones."""
+"""Active and dead runs: as experiments without a commit, and what they logged or printed last."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Experiments to commits and tags: the one place where something is recorded.
+"""Records experiments as commits and tags: the one place that does.
 
 A recording either is there whole (one commit, one annotated tag, created in one transaction that
 also moves the branch) or not at all. The branch moves only where that is a fast-forward that undoes
