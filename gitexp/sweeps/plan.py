@@ -210,7 +210,7 @@ def load(repo: Repo, group: str) -> Frozen:
     if commit is None:
         known = [ref.removeprefix(REFS) for ref in repo.refs(REFS)]
         hint = did_you_mean(group, known) or (
-            f" There are {', '.join(known[-5:])}" if known else " None was started in this clone"
+            f" Sweeps here: {', '.join(known[-5:])}" if known else " None was started in this clone"
         )
         raise NotFoundError(f"there is no sweep '{group}'.{hint}")
     found = next(repo.objects([commit]))
