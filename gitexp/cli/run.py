@@ -74,8 +74,8 @@ def run_command(all_ranks: bool, command: tuple[str, ...], **asked: Any) -> int:
     their defaults, from its parser (argparse, click, Typer, Fire, tyro, absl, Hydra);
     metrics from what the command logs with gitexp, writes into files (CSV, JSON, YAML, TOML) or
     prints. Its output is shown and kept, and its exit code is passed on, also where the run could
-    not be recorded: a line says so, and `gitexp recover` records it later (73: the command succeeded,
-    but its experiment was to be signed).
+    not be recorded: a line says so, and `gitexp recover` records it later (73: the command
+    succeeded, but its experiment was to be signed).
     """
     # srun starts one of us for each process of a training
     if not all_ranks and active.is_other_rank() and os.name == "posix":
