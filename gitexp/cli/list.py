@@ -20,7 +20,7 @@ from gitexp.cli.declare import option
 from gitexp.cli.opened import Selection, asked_for, nothing, opened, selection
 from gitexp.cli.table import NAMED, WIDEST, Column, flat, headers_of, print_columns, texts
 from gitexp.formats.experiment import Experiment
-from gitexp.formats.message import portable, some, written
+from gitexp.formats.message import own_subject_of, portable, some
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
 from gitexp.store import columns, query
@@ -80,7 +80,7 @@ class Table:
 
     def subjects(self) -> list[str]:
         """Return the subjects that somebody wrote, empty where gitexp made them up."""
-        return [*map(written, self.attribute("name"), self.attribute("subject"))]
+        return [*map(own_subject_of, self.attribute("name"), self.attribute("subject"))]
 
 
 @click.command("list")

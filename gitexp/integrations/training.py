@@ -170,7 +170,7 @@ def short(value: Any) -> Any:
     return next((number for number in spelt if struct.pack("f", number) == narrow), value)
 
 
-def written(value: Any) -> Any:
+def as_typed(value: Any) -> Any:
     """Return a float that a library held in 32 bits as people wrote it, anything else as it is."""
     if isinstance(value, float) and abs(value) < 1e38:
         return short(value) if value == struct.unpack("f", struct.pack("f", value))[0] else value

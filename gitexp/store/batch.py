@@ -17,7 +17,7 @@ from gitexp.repo import Repo, collector
 from gitexp.repo.lock_files import met
 from gitexp.store import names
 from gitexp.store import record as store
-from gitexp.store.entry import Entry, written
+from gitexp.store.entry import Entry, write_objects
 from gitexp.store.index import Index
 
 SIZE = 200  # experiments in one transaction
@@ -53,7 +53,7 @@ def record(
         number = names.highest(repo) + 1
         for attempt in range(_TRIES):
             called = [f"exp-{number + at}" for at in range(len(entries))]
-            made = [written(repo, entry, name) for entry, name in zip(entries, called)]
+            made = [write_objects(repo, entry, name) for entry, name in zip(entries, called)]
             try:
                 repo.update_refs(
                     [f"create refs/tags/{item.name} {item.tag}" for item in made],

@@ -23,7 +23,7 @@ from gitexp.repo import Repo, Transaction, collector, filters, lock_files, trees
 from gitexp.repo.snapshot import OUTPUTS, Snapshot, remember_outputs
 from gitexp.store import git_index, names, result_paths
 from gitexp.store.entry import Draft as Draft
-from gitexp.store.entry import Entry, placed, settings_of, written
+from gitexp.store.entry import Entry, placed, settings_of, write_objects
 from gitexp.store.entry import without_secrets as without_secrets
 
 REMOVED = "removed"  # in state_dir: the hashes of tags that were taken away on purpose
@@ -131,7 +131,7 @@ class _Recording:
         entry = Entry(self.draft, self.tree, None, head.commit)
         for _ in range(_TRIES):
             with self.repo.transaction(f"gitexp: record {self.name}", [self.fd]) as change:
-                made = written(self.repo, entry, self.name, head.short or None)
+                made = write_objects(self.repo, entry, self.name, head.short or None)
                 if self._moved(change, made):
                     return made
         raise GitError(f"no free name was found in {_TRIES} tries; try again")
