@@ -62,8 +62,8 @@ def measured(top: Path, pointers: int, files: int) -> str:
     time.sleep(0.2)  # a file written just now is not trusted yet
     found = dvc_status.stale(repo)  # asks DVC, once
     assert not found, "the data is as it was added"
-    assert len(dvc_pointers.here(repo)) == pointers + 1
-    look = seconds(lambda: dvc_status.settle(repo, known))
+    assert len(dvc_pointers.in_work_tree(repo)) == pointers + 1
+    look = seconds(lambda: dvc_status.commit_changed(repo, known))
     log = seconds(lambda: started(top, "gitexp", "log"))
     dvc = seconds(lambda: started(top, "dvc", "data", "status", "--json"), 3)
     return (

@@ -82,7 +82,7 @@ def one_run(client: Any) -> Callable[[], object]:
     def work() -> None:
         run = client.create_run("0").info.run_id
         client.set_terminated(run)
-        deferred.settle()
+        deferred.end_now()
 
     return work
 

@@ -74,7 +74,7 @@ def said_by_git(root: Path, *words: str) -> str:
 def recover(root: Path) -> None:
     """What ``gitexp recover`` does."""
     repo = Repo.discover(root)
-    record.settle(repo)
+    record.finish_interrupted(repo)
     for folder in finish.dead_runs(repo):
         finish.recover(repo, folder)
 

@@ -338,7 +338,7 @@ DATASETS = [
 
 def settle() -> None:
     """Have what waits recorded."""
-    deferred.settle()
+    deferred.end_now()
 
 
 def lines(text: str) -> list[str]:

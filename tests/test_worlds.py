@@ -322,7 +322,9 @@ def test_a_cluster_has_what_git_annex_keeps_or_names_what_it_lacks(
     first = schedule.Schedule(frozen.plan, [], False, 1).next()
     assert first is not None
     job = replace(schedule.job(frozen, first), commit=clusters.remote_commit(repo, frozen.commit))
-    facts = json.loads(worker.run_away(job, clusters.bundle(repo, frozen.commit))["run.json"])
+    facts = json.loads(
+        worker.run_without_clone(job, clusters.bundle(repo, frozen.commit))["run.json"]
+    )
     assert "'locked.bin', 'open.bin' have no content here" in facts["warnings"][0]
 
 

@@ -90,7 +90,7 @@ def sqlite_addresses_are_repositories(
 
     monkeypatch.setattr(mlflow, "set_tracking_uri", translated)
     yield
-    deferred.settle()
+    deferred.end_now()
 
 
 def pytest_collectstart(collector: Any) -> None:

@@ -181,7 +181,7 @@ def main(args: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader had enough: `gitexp list | head`
         from gitexp.cli import output
 
-        output.leave()
+        output.discard_rest()
         code = 0
     except OSError as error:
         code = _refused(error)

@@ -88,7 +88,9 @@ def label_command(words: tuple[str, ...], remove: tuple[str, ...], where: str | 
 @click.command("note")
 @argument("REF")
 @argument("[TEXT]...")
-@option("-F, --file", "Read the text from this file; - is standard input.", type=click.File("rb"))
+@option(
+    "-F, --file FILE", "Read the text from this file; - is standard input.", type=click.File("rb")
+)
 @option("--edit", "Replace the last note, without TEXT in your editor.")
 @option("--remove", "Remove the last note.")
 @option("--number N", "The note to edit or remove, counted from 1, instead of the last.")
@@ -137,7 +139,7 @@ def note_command(
 
 def _noted(repo: Repo, found: Experiment, number: int | None) -> tuple[str, str]:
     """Return what names a note of an experiment, the last one by itself, and its text."""
-    said = notes.of(repo, found.id)
+    said = notes.events_of(repo, found.id)
     if not said.texts or (number or 1) > len(said.texts):
         count = output.counted(len(said.texts), "note") if said.texts else "no note"
         were = "were" if len(said.texts) > 1 else "was"

@@ -93,7 +93,7 @@ def compare_command(
 @argument("[FILE]", type=FILE)
 @metric_option("The metric to rank by.", required=True)
 @where_option
-@option("-n, --limit", "How many places there are.", type=POSITIVE, default=10)
+@option("-n, --limit N", "At most N of them.", type=POSITIVE, default=10)
 @everybody_option
 @option("--check", "Write nothing; exit with 1 where FILE is not up to date.")
 @pager.paged
@@ -178,6 +178,7 @@ def gate_command(
     by = shared.agreed_judge(repo, judge, trusted)
     name = metric if judge else query.find_metric(index, metric).name
     logged = None if judge else name
+    # which two are compared
     if ref:
         candidate = reference.resolve(index, ref, settings)
     else:
@@ -188,6 +189,7 @@ def gate_command(
     if by:
         candidate = _scored(repo, candidate, by)
         baseline = baseline and _scored(repo, baseline, by)
+    # is it good enough?
     way = direction or metrics.direction(name, settings.metrics)
     verdict = gate.check(name, way, candidate, baseline, allowance, low, high)
     if form:
@@ -208,7 +210,7 @@ def _scored(repo: Repo, item: Experiment, by: Trusted) -> Experiment:
     from gitexp.compare import judge
 
     found = judge.score(repo, item, by, sys.stderr)
-    if why := judge.told(item, found):
+    if why := judge.score_problem(item, found):
         raise GateError(why)
     return item if by.command is None else replace(item, metrics=found.metrics)
 

@@ -48,7 +48,7 @@ class Course:
 
 @click.command("curve")
 @argument("[REF]... METRIC", "refs", shell_complete=completion.refs_or_metrics, required=True)
-@option("--rows", "Height of the plot in lines.", type=click.IntRange(3, 200), default=15)
+@option("--rows N", "Height of the plot in lines.", type=click.IntRange(3, 200), default=15)
 @where_option
 @output.output_options
 @pager.paged
@@ -97,7 +97,7 @@ def _points(repo: Repo, experiment: Experiment) -> Iterator[MetricPoint]:
             where = f"{paths[0]} of {experiment.name}"
             yield from metrics.read(file, where, warnings)  # type: ignore[arg-type]
     else:
-        yield from result_files.of(experiment.files, experiment.read, warnings)
+        yield from result_files.points_of(experiment.files, experiment.read, warnings)
     yield from late_values.points(experiment.extra.get("events", ()))
     for warning in warnings:
         output.say(warning)

@@ -22,7 +22,7 @@ class _Number(click.types.FloatParamType):
     def convert(self, value: Any, param: Any, ctx: Any) -> float:
         number: float = super().convert(value, param, ctx)
         if not math.isfinite(number):
-            self.fail(f"'{value}' is no number that anything can be measured against.", param, ctx)
+            self.fail(f"'{value}' is not a number to compare with.", param, ctx)
         return number
 
 

@@ -186,7 +186,7 @@ def _text(
         yield "no difference" + (" but in files that were not compared" if found.left_out else "")
     for title, headers, rows in _sections(found, everything, whole):
         cells = [[*map(output.clean, row)] for row in rows]
-        cells = cells if whole else [*map(_apart, cells)]
+        cells = cells if whole else [*map(_from_difference, cells)]
         right = [
             (title == "metrics" and 0 < at < 5) or header in ("+", "-")
             for at, header in enumerate(headers)
@@ -286,7 +286,7 @@ def _distinct(a: Any, b: Any, full: bool) -> tuple[str, str]:
     return (old, new) if old != new else (_spelt(a), _spelt(b))
 
 
-def _apart(row: list[str]) -> list[str]:
+def _from_difference(row: list[str]) -> list[str]:
     """Let two long values of a row, which would be cut before they differ, begin a little before
     that."""
     old, new = row[1:3] if len(row) > 2 else ("", "")

@@ -16,7 +16,7 @@ import click
 
 from gitexp.cli import output, sync
 from gitexp.cli.declare import PATH, argument, option, together
-from gitexp.cli.files import written
+from gitexp.cli.files import new_file
 from gitexp.cli.opened import Selection, chosen, opened, selection
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
@@ -118,7 +118,7 @@ def export_parquet(asked: Selection, points: bool, target: Path | None, force: b
             "Parquet cannot be printed; name a file: gitexp export parquet -o experiments.parquet"
         )
     export.arrow()
-    with _exporting(asked, target) as (repo, found, unread), written(target, force) as part:
+    with _exporting(asked, target) as (repo, found, unread), new_file(target, force) as part:
         if points:
             export.write_points(histories.points(repo, found, unread), part)
         else:
@@ -263,7 +263,7 @@ def _folder_of(
     all."""
     with (
         _exporting(asked, target) as (repo, found, unread),
-        written(target, False, folder=True) as part,
+        new_file(target, False, folder=True) as part,
     ):
         part.mkdir(parents=True)
         yield repo, found, export.records(repo, found, True, unread), part
@@ -278,7 +278,7 @@ def _opened(target: Path | None, force: bool) -> Iterator[TextIO]:
         yield sys.stdout
         return
     with (
-        written(target, force) as part,
+        new_file(target, force) as part,
         open(part, "w", encoding="utf-8", errors="replace", newline="\n") as file,
     ):
         yield file

@@ -13,7 +13,7 @@ from gitexp.formats.errors import GitexpError, UsageError
 
 
 @contextmanager
-def written(target: Path, force: bool, folder: bool = False) -> Iterator[Path]:
+def new_file(target: Path, force: bool, folder: bool = False) -> Iterator[Path]:
     """Yield a new file beside ``target``, which takes its place when all went well; a device is
     written to as it is, and a link within its folder stays one.
 
@@ -53,6 +53,6 @@ def written(target: Path, force: bool, folder: bool = False) -> Iterator[Path]:
 
 def write_file(path: Path, data: bytes) -> int:
     """Write a file, over one that is there, and return its size."""
-    with written(path, force=True) as part:
+    with new_file(path, force=True) as part:
         part.write_bytes(data)
     return len(data)

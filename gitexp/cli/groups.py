@@ -51,7 +51,7 @@ def show(
         columns += [Column(output.clean(name), _spreads(groups, name)) for name in names]
         print_columns(columns, ["n", *(output.clean(key.name) for key, _ in keys)], whole)
     else:
-        output.say("no experiment fits; to see them all: gitexp list")
+        output.say("no experiment matches; to see them all: gitexp list")
 
 
 def _sorted(groups: list[Group], by: Sequence[Key], keys: Sequence[Sort]) -> list[Group]:

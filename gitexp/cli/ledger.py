@@ -50,7 +50,7 @@ _METRIC = metric_option("The metric to follow (default: what most of them have).
 @option("--like REF", "Look for what is like this experiment, instead of the work tree as it is.")
 @param_option("A param of the run that you have in mind.")
 @option("--because TEXT", "Its reason.")
-@option("-n, --limit", "How many.", type=POSITIVE, default=5)
+@option("-n, --limit N", "At most N of them.", type=POSITIVE, default=5)
 @output.output_options
 @pager.paged
 def tried_command(
@@ -81,7 +81,7 @@ def tried_command(
         output.print_records(form, headers, [_tried(match) for match in found])
         return
     if not found:
-        output.say("nothing like it was tried")
+        output.say("nothing similar was tried")
     rows = [
         [f"{100 * likeness:.0f} %", item.name, output.clean(_told(item))]
         for item, likeness in found

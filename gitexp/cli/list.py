@@ -14,12 +14,13 @@ from typing import Any
 
 import click
 
+from gitexp import runs
 from gitexp.cli import output, pager
 from gitexp.cli.declare import option
 from gitexp.cli.opened import Selection, asked_for, nothing, opened, selection
 from gitexp.cli.table import NAMED, WIDEST, Column, flat, headers_of, print_columns, texts
 from gitexp.formats.experiment import Experiment
-from gitexp.formats.message import portable, some, written
+from gitexp.formats.message import own_subject_of, portable, some
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
 from gitexp.store import columns, query
@@ -79,7 +80,7 @@ class Table:
 
     def subjects(self) -> list[str]:
         """Return the subjects that somebody wrote, empty where gitexp made them up."""
-        return [*map(written, self.attribute("name"), self.attribute("subject"))]
+        return [*map(own_subject_of, self.attribute("name"), self.attribute("subject"))]
 
 
 @click.command("list")
@@ -89,7 +90,7 @@ class Table:
 @option("--all-columns", "Show every column, however wide.")
 @option(
     "--only-varying/--no-only-varying",
-    "Hide metrics that are the same in all, params wherever they are (on a terminal).",
+    "Hide metrics that are the same in all, and params that never vary (on a terminal).",
 )
 @option(
     "-g, --group-by KEY,...", "One row for each group: n, and mean ± sample std of its metrics."
@@ -102,8 +103,8 @@ class Table:
 def list_command(asked: Selection, **how: Any) -> None:
     """List experiments, newest first.
 
-    Active and dead runs (status running, dead) stand above them, unless REF, --where, --discarded
-    or --group-by asks for experiments.
+    Active and dead runs (status running, dead) are listed above them, unless REF, --where,
+    --discarded or --group-by asks for experiments.
 
     REF is an experiment or a range: exp-5, 5, @, best:rmse, exp-3..exp-7.
 
@@ -202,15 +203,15 @@ def _condition(
         (resumed, "that a later run resumed", "--all-resumed"),
     ):
         if count:
-            output.say(f"{count} {what} {'is' if count == 1 else 'are'} left out ({called})")
+            output.say(f"left out: {count} {what} ({called})")
     return condition, everybody, judged + resumed
 
 
 def _runs(repo: Repo) -> list[Experiment]:
     """Return the runs that are not recorded yet, newest first, and mention the dead ones on stderr;
     what looks at runs is loaded only where there are some."""
-    runs = repo.state_dir / "runs"
-    if not (runs.is_dir() and any(runs.iterdir())):
+    folder = repo.state_dir / runs.FOLDER
+    if not (folder.is_dir() and any(folder.iterdir())):
         return []
     from gitexp.runs import unrecorded
 
@@ -221,7 +222,7 @@ def _runs(repo: Repo) -> list[Experiment]:
     return found
 
 
-def record(experiment: Experiment) -> dict[str, Any]:
+def as_json(experiment: Experiment) -> dict[str, Any]:
     """Return what programs get to know of an experiment."""
     facts = {name: portable(query.attribute(name).of(experiment)) for name in query.ATTRIBUTES}
     values = {"params": dict(experiment.params), "metrics": dict(experiment.metrics)}
@@ -308,7 +309,7 @@ def _print_table(
 
 def _print_json(found: Sequence[Experiment], chosen: Sequence[Key]) -> None:
     if not chosen:
-        output.print_json([*map(record, found)])
+        output.print_json([*map(as_json, found)])
         return
     keys = [query.attribute("name"), *chosen]
     named = [*zip(["name", *headers_of(chosen)], keys)]

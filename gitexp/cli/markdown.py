@@ -24,7 +24,7 @@ def keep_block(file: Path, name: str, content: str, check: bool) -> None:
     """
     try:
         if file.exists() and not file.is_file():
-            raise UsageError(f"{file} is no plain file; name one that is")
+            raise UsageError(f"{file} is not a regular file; name one that is")
         text = file.read_bytes().decode() if file.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} cannot be read as text: {error}") from None

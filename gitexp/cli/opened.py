@@ -157,7 +157,7 @@ def chosen(
 def nothing(index: Index, asked: bool, everybody: bool) -> str:
     """Return why there is no experiment, and what to do; ``asked``: it was asked for some only."""
     if asked:
-        return "no experiment fits; to see them all: gitexp list"
+        return "no experiment matches; to see them all: gitexp list"
     if not everybody and index.count(everybody=True):
         return "no experiment of yours here yet; to see all: gitexp list --all"
     if index.repo.is_shallow:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # what a ``Details`` has, beside ``--message``
 recording_options = together(
     option("--note TEXT", "More text, the body of the commit message.", default=""),
-    option("--because TEXT", "Why it is tried: list, show, tree and book tell it."),
+    option("--because TEXT", "Why it is tried; list, show, tree and book show it."),
     option("-l, --label WORD...", "A label.", "labels"),
     option("--group NAME", "The group that it belongs to."),
     option("--name TAG", "A tag name to use instead of exp-N."),
@@ -72,7 +72,9 @@ def unless(name: str, text: str) -> Callable[[Command], Command]:
 
 def judge_options(function: Command) -> Command:
     """Give a command ``--judge`` and ``--trusted``."""
-    judge = "Let this give the score, with the files of --trusted and the experiment's outputs."
+    judge = (
+        "A command that gives the score; it gets --trusted's files and the experiment's outputs."
+    )
     by = "The commit whose judge, data and setting 'protect' count: a branch, tag or commit."
     return together(
         option("--judge COMMAND", judge), option("--trusted REF", by, shell_complete=None)
@@ -105,8 +107,8 @@ def judged(repo: Repo, item: Experiment, by: Trusted) -> Score:
     found = judge.score(repo, item, by, sys.stderr)
     notes.add(repo, [item.id], [judge.event(found, by)])
     if found.left_out:
-        output.say(f"not for the judge, since it is code: {some(found.left_out)}")
-    why = judge.told(item, found)
+        output.say(f"kept from the judge, because it is code: {some(found.left_out)}")
+    why = judge.score_problem(item, found)
     values = (f"{name}={value:.6g}" for name, value in found.metrics.items())
     said = f"score of {item.name}: {', '.join(values)}"
     if not by.command:
@@ -157,7 +159,7 @@ def _ask(found: Sequence[Stale]) -> bool:
     question = "Run `dvc commit` for changed data before each recording? (asked once)"
     said = click.confirm(question, default=True, err=True)
     output.say(
-        "kept for this clone; to say it for everybody, or otherwise: dvc_commit ="
+        "kept for this clone; to set it for everybody, or to change it: dvc_commit ="
         f" {'true' if said else 'false'} in .gitexp.toml"
     )
     return said

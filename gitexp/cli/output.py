@@ -59,7 +59,7 @@ def say(text: str) -> None:
     click.echo(clean(text), err=True)
 
 
-def leave() -> None:
+def discard_rest() -> None:
     """Have what is still to be printed go nowhere: nobody reads it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

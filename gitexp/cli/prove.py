@@ -137,7 +137,7 @@ def verify_command(
 @option("--max N", "Values up to N are good.", "high", type=NUMBER)
 @option("--min N", "Values from N on are good.", "low", type=NUMBER)
 @option(
-    "--repeats",
+    "--repeats N",
     "How many values to get for each commit; the median counts.",
     type=POSITIVE,
     default=1,
@@ -194,7 +194,7 @@ def bisect_command(
 @argument("A")
 @argument("B")
 @metric_option("The metric; needed where A and B share more than one.")
-@option("--budget", "The most runs to start.", type=click.IntRange(2), default=10)
+@option("--budget N", "The most runs to start.", type=click.IntRange(2), default=10)
 @YES
 @output.output_options
 def why_command(

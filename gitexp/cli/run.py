@@ -38,13 +38,13 @@ _UNSIGNED = 73
 )
 @option(
     "--parser-params/--no-parser-params",
-    "Take what the command's own parser arrives at, defaults included (default: yes).",
+    "Take the params that the command's own parser ends up with, defaults included (default: yes).",
 )
 @option("-m, --message TEXT", "The subject.", "title")
 @gathered(Details, "details", shared.recording_options)
 @option(
     "--resume REF",
-    "Go on with this experiment, or up to a step, exp-3@50: its params, curves, checkpoints.",
+    "Go on from this experiment (exp-3@50: its step 50), with its params, curves and checkpoints.",
 )
 @option("--artifact GLOB...", "Files that the command writes, to keep even if git ignores them.")
 @option("--metrics-file GLOB...", "Files that the command writes, to read metrics from.")
@@ -55,17 +55,17 @@ _UNSIGNED = 73
 @option("--system-metrics", "Sample processor, memory and GPU as system.* metrics.")
 @option(
     "--notify WHAT...",
-    "Tell this when it ends: bell, webhook:VARIABLE (its address), or a command.",
+    "Whom to notify at the end: bell, webhook:VARIABLE (which holds the address) or a command.",
 )
 @option(
     "--notify-when CONDITION...",
-    "Tell it before, too: 'loss < 0.2', nan, or 'silent 10m' (no row and no output).",
+    "Notify earlier, too: at 'loss < 0.2', nan, or 'silent 10m' (no row and no output).",
 )
 @shared.judge_options
 @option("--all-ranks", "Record each process that srun, mpirun or torchrun starts, not only rank 0.")
 @argument("COMMAND...", shell_complete=completion.files, type=click.UNPROCESSED)
 def run_command(all_ranks: bool, command: tuple[str, ...], **asked: Any) -> int:
-    """Snapshot the work tree, run a command, and record it as an experiment, whatever its end.
+    """Snapshot the work tree, run a command, and record it as an experiment, however it ends.
 
     \b
     gitexp run -- python train.py --lr 0.01
@@ -74,8 +74,8 @@ def run_command(all_ranks: bool, command: tuple[str, ...], **asked: Any) -> int:
     their defaults, from its parser (argparse, click, Typer, Fire, tyro, absl, Hydra);
     metrics from what the command logs with gitexp, writes into files (CSV, JSON, YAML, TOML) or
     prints. Its output is shown and kept, and its exit code is passed on, also where the run could
-    not be recorded: that is said, and it waits for recover (73: the command succeeded, and its
-    experiment was to be signed).
+    not be recorded: a line says so, and `gitexp recover` records it later (73: the command
+    succeeded, but its experiment was to be signed).
     """
     # srun starts one of us for each process of a training
     if not all_ranks and active.is_other_rank() and os.name == "posix":
@@ -100,7 +100,7 @@ def _run(
     known, reads = _changed(repo, settings.load(repo.root, repo.project), **changed)
     told = _to_notify(notify, known)
     if changed["notify_when"] and not told:
-        raise UsageError("who is to be told? --notify bell, webhook:VARIABLE or a command")
+        raise UsageError("--notify-when needs --notify: bell, webhook:VARIABLE or a command")
     by = shared.agreed_judge(repo, judge, trusted)
     files = {str(file): params.load_file(file) for file in params_file}
     files |= parsed.config_files(command) if from_args else {}
@@ -129,7 +129,7 @@ def _run(
         else:
             live.end(ended.status, ended.error)
         _notify(told, live, ended.status, ended.error)
-    try:
+    try:  # say what was recorded
         for job in jobs or ():
             click.echo(f"{job.name} {job.short}")
         if live.recorded and live.snapshot:
@@ -137,7 +137,7 @@ def _run(
         if ended.found and jobs is None:
             output.say(ended.found)
     except OSError:  # nobody takes it: a full disk, or `| head`; what counts is the command's code
-        output.leave()
+        output.discard_rest()
     score = shared.judged(repo, live.experiment, by) if by and live.experiment else None
     signs = known.sign if details.sign is None else details.sign
     if not ended.code and live.unrecorded and signs:
@@ -198,7 +198,7 @@ def _jobs(
 
 
 def _to_notify(given: tuple[str, ...], known: settings.Settings) -> tuple[str, ...]:
-    """Return who is to be told; a command in the settings is refused, since whoever wrote the
+    """Return who is to be notified; a command in the settings is refused, since whoever wrote the
     repository would have it run."""
     if not (given or known.notify or known.notify_when):
         return ()
@@ -224,7 +224,7 @@ def _looked_after(
     from gitexp.runs import notify
 
     shown = output.clean(" ".join(environment.redact(list(command))))[:80]
-    return notify.looked_after(live.folder, targets, known.notify_when, shown)
+    return notify.watcher(live.folder, targets, known.notify_when, shown)
 
 
 def _notify(targets: tuple[str, ...], live: Run, status: str, error: str | None) -> None:

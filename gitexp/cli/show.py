@@ -14,7 +14,7 @@ import click
 from gitexp.cli import output, pager
 from gitexp.cli.curve import Course, courses_of
 from gitexp.cli.declare import argument, option
-from gitexp.cli.list import record
+from gitexp.cli.list import as_json
 from gitexp.cli.opened import in_reach, opened, where_option
 from gitexp.formats import environment, message, metrics, params
 from gitexp.formats.errors import NotFoundError
@@ -89,7 +89,7 @@ def _show(
     outputs = artifacts.outputs(repo, experiment)
     written = {item.path for item in outputs}
     facts = {
-        **record(experiment),
+        **as_json(experiment),
         "note": message.body(text),
         "files": [item for item in _changed(repo, experiment) if item["path"] not in written],
         "outputs": [item._asdict() for item in outputs],

@@ -6,7 +6,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,11 +19,11 @@ from gitexp.cli.declare import NUMBER, argument, option
 from gitexp.cli.opened import where_option
 from gitexp.formats import message, settings
 from gitexp.formats.errors import GitexpError, NotFoundError, UsageError
-from gitexp.formats.experiment import MetricPoint
 from gitexp.repo import Repo
-from gitexp.runs import finish, journal
+from gitexp.runs import finish, journal, unrecorded
 from gitexp.store import record, reference
 from gitexp.store.index import Index
+from gitexp.sweeps import plan
 
 _NAMED = 5  # experiments that a line names
 _FIELDS = ("state", "id", "started", "command")
@@ -42,7 +42,7 @@ def status_command(where: str | None, form: str | None) -> None:
     repo = Repo.discover()
     live, dead = finish.live_runs(repo), finish.dead_runs(repo)
     remote, waiting = _unpushed(repo, where)
-    sweeps = _sweeps(repo)
+    sweeps = plan.unfinished(repo)
     if form in ("csv", "md"):
         output.print_records(form, _FIELDS, _rows(live, dead, sweeps, waiting))
         return
@@ -70,18 +70,6 @@ def status_command(where: str | None, form: str | None) -> None:
         click.echo(f"{output.clean(text)}; to send them: gitexp push")
 
 
-def _sweeps(repo: Repo) -> dict[str, bool]:
-    """Return ``{sweep: whether somebody drives it now}`` of those that have not come to their end,
-    whose folders are there."""
-    top = repo.state_dir / "sweeps"
-    found = sorted(top.iterdir()) if top.is_dir() else []
-    return {
-        item.name: journal.is_alive(item)
-        for item in found
-        if item.name != journal.ASIDE and item.is_dir()
-    }
-
-
 def _rows(
     live: Sequence[Path], dead: Sequence[Path], sweeps: Mapping[str, bool], waiting: Sequence[str]
 ) -> list[list[Any]]:
@@ -98,20 +86,15 @@ def _rows(
 def _unpushed(repo: Repo, where: str | None) -> tuple[str | None, list[str]]:
     """Return the remote that a push would go to, and the names of the experiments that it lacks; no
     remote is asked."""
-    from gitexp.store import clone, gathering, query
-    from gitexp.store.remote import transport
+    from gitexp.store import query
+    from gitexp.store.remote import sync, transport
 
     try:
-        remote = transport.find(repo, head=repo.found_at).name
+        remote = transport.find_remote(repo, head=repo.found_at).name
     except UsageError:
         return None, []
     index = Index(repo)
-    waiting = index.unpushed(remote)
-    if waiting and not index.knows(remote) and clone.load(repo) is None:
-        # a new clone: git itself brought what others' pushes gathered
-        tips = repo.refs(f"refs/remotes/{remote}/experiments").values()
-        there = {item.tag for tip in tips for item in gathering.read(repo, tip)[1]}
-        waiting = [item for item in waiting if item.tag not in there]
+    waiting = sync.unpushed(index, remote)
     if where is not None:
         condition, _ = query.in_reach(index, query.where(index, where), False)
         fitting = {item.id for item in index.select(*condition)}
@@ -158,7 +141,7 @@ def recover_command(wanted: Sequence[str]) -> int:
     """Turn dead runs into experiments, with all that they had logged and the status killed. RUN is
     the start of an id."""
     repo = Repo.discover()
-    record.settle(repo)
+    record.finish_interrupted(repo)
     dead = finish.dead_runs(repo)
     chosen = [_chosen(dead, name) for name in wanted] if wanted else dead
     if not chosen:
@@ -188,7 +171,7 @@ def _chosen(folders: Sequence[Path], wanted: str | None) -> Path:
         return found[-1]
     if not wanted:
         raise NotFoundError("no run is active")
-    raise NotFoundError(f"there is no such run '{wanted}'; to see them: gitexp status")
+    raise NotFoundError(f"there is no run '{wanted}'; to see them: gitexp status")
 
 
 def _lines(folder: Path, size: tuple[int, int] | None = None) -> list[str]:
@@ -200,7 +183,7 @@ def _lines(folder: Path, size: tuple[int, int] | None = None) -> list[str]:
     room = columns - len(folder.name) - len(lasted) - 4
     command = _shortened(output.clean(known["command"] or ""), room)
     head = f"{output.styled(known['id'], bold=True)}  {lasted}  {command}".rstrip()
-    latest = [*_latest(folder).items()]
+    latest = [*unrecorded.latest(folder).items()]
     shown = latest if len(latest) <= height - 2 else latest[: max(1, height - 3)]
     cells = [
         (output.number(values[-1]), str(step), plot.sparkline(values, min(_CURVE, columns // 4)))
@@ -213,7 +196,9 @@ def _lines(folder: Path, size: tuple[int, int] | None = None) -> list[str]:
     ]
     lines = output.text_table(["", "", "", ""], rows, [False, True, True, False])
     if not rows:
-        lines.append(_shortened(_last_words(folder), columns - 2))
+        line = output.clean(unrecorded.last_line(folder))
+        said = f"no metric yet; it says: {line}" if line else "no metric yet"
+        lines.append(_shortened(said, columns - 2))
     if len(shown) < len(latest):
         lines.append(f"and {output.counted(len(latest) - len(shown), 'metric')} more")
     return [head, *(f"  {line}" for line in lines)]
@@ -252,51 +237,5 @@ def _described(folder: Path) -> dict[str, Any]:
         "seconds": (now - begun).total_seconds(),
         "command": " ".join(facts.get("command") or []) or None,
         "params": journal.read_params(folder),
-        "metrics": {name: values[-1] for name, (values, _) in _latest(folder).items()},
+        "metrics": {name: values[-1] for name, (values, _) in unrecorded.latest(folder).items()},
     }
-
-
-def _latest(folder: Path) -> dict[str, tuple[list[float], int]]:
-    """Return the last values of each metric and its last step, from the end of the journal."""
-    found: dict[str, tuple[list[float], int]] = {}
-    for point in [*_points(folder / "metrics.csv")] or _printed(folder):
-        values = found.get(point.name, ([], 0))[0]
-        values.append(point.value)
-        found[point.name] = (values, point.step)
-    return found
-
-
-def _printed(folder: Path) -> list[MetricPoint]:
-    """Return the metrics in what a command printed last, which count where it logs none."""
-    from gitexp.formats import printed
-
-    return printed.read_output(_tail(folder / "output.log", 50_000).decode("utf-8", "replace"))
-
-
-def _last_words(folder: Path) -> str:
-    said = _tail(folder / "output.log", 5_000).decode("utf-8", "replace").replace("\r", "\n")
-    lines = said.strip().splitlines()
-    return f"no metric yet; it says: {output.clean(lines[-1])}" if lines else "no metric yet"
-
-
-def _tail(path: Path, most: int) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - most))
-            return file.read()
-    except OSError:
-        return b""
-
-
-def _points(path: Path) -> Iterator[MetricPoint]:
-    """Yield the last points of a journal that are whole."""
-    import io
-
-    from gitexp.formats import metrics
-
-    data = _tail(path, 300_000)
-    first = data.find(b"\n") + 1  # the header, or a row that the window cuts
-    last = data.rfind(b"\n") + 1
-    with suppress(GitexpError):  # damaged; gitexp recover says so
-        yield from metrics.read(io.BytesIO(metrics.HEADER + data[first:last]))

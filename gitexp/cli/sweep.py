@@ -66,12 +66,12 @@ class _Sweep(Sectioned):
 @option("-n, --trials N", "How many points; for all searches but grid.")
 @option("--minimize METRIC", "The metric to go by; the table is sorted by it.")
 @option("--maximize METRIC", "The same, where more is better.")
-@option("--repeat N", "Run each point with so many seeds ({seed}, or GITEXP_SEED).")
+@option("--repeat N", "Run each point with N seeds ({seed}, or GITEXP_SEED).")
 @option("--seed N", "The first seed, also of the search (default: 0).", type=int)
 @option("--prune", "Stop a trial whose metric so far is worse than the median's.", default=None)
 @option("--timeout TIME", "Kill a trial after 90s, 10m or 2h.")
 @option(
-    "--retries N", "Run a failed trial again, so many times (default: 0).", type=click.IntRange(0)
+    "--retries N", "Run a failed trial again, up to N times (default: 0).", type=click.IntRange(0)
 )
 @option(
     "--link PATH...",
@@ -89,7 +89,7 @@ class _Sweep(Sectioned):
 @option("--again", "With --resume: run failed trials again.")
 @option(
     "--push [REMOTE]",
-    "Send the trials to REMOTE (or git push's own), in batches, while they come in.",
+    "Send the trials to REMOTE (default: as git push), in batches, as they come in.",
 )
 @option(
     "--workers-push [REMOTE]",
@@ -116,7 +116,7 @@ def sweep_command(
     They are in the environment, too, as JSON in GITEXP_PARAMS. Metrics are what the command logs
     with gitexp, writes into files or prints, as with gitexp run.
 
-    The work tree is snapshot once, at the start, and each trial runs in a work tree of its own, so
+    A snapshot is taken once, at the start, and each trial runs in a work tree of its own, so
     you can go on working. Ctrl-C lets the running trials end, Ctrl-C twice stops them; --resume
     runs what is missing. Exit code 0: all were run, even if some failed. 1: all failed, or not all
     could be recorded or pushed. 130: stopped before the end.
@@ -205,7 +205,7 @@ def _told(command: tuple[str, ...]) -> dict[str, Any]:
     if not Path(name).is_file():
         raise UsageError(f"there is no file {name}; check the path of the sweep file")
     if more:
-        raise UsageError(f"{name} says itself what to run; leave out: {shlex.join(more)}")
+        raise UsageError(f"{name} already says what to run; leave out: {shlex.join(more)}")
     return sweep_file.read(Path(name), context.command.params)
 
 

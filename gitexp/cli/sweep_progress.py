@@ -156,7 +156,7 @@ def _say_sent(sent: Sent) -> bool:
     if sent.left:
         left = output.counted(len(sent.left), "experiment")
         output.warn(
-            f"{left} did not go to {sent.remote}: {sent.problem or ''}; to push: gitexp push"
+            f"could not push {left} to {sent.remote}: {sent.problem or ''}; to push: gitexp push"
             f" {sent.remote}"
         )
     return bool(sent.left)

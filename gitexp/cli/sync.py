@@ -103,10 +103,11 @@ def _push(
             f"{pushed.data_missing:,} of these files are not in DVC's cache here and were not sent"
         )
     if pushed.notes_problem:
-        output.say(f"labels and notes did not go: {pushed.notes_problem}")
+        output.say(f"labels and notes were not pushed: {pushed.notes_problem}")
     if pushed.kept_back:
         raise GitexpError(
-            f"the branch did not go to {pushed.remote}, the experiments did: {pushed.kept_back}"
+            f"the branch was not pushed to {pushed.remote}, the experiments were:"
+            f" {pushed.kept_back}"
         )
 
 
@@ -140,7 +141,7 @@ def pull_command(remote: str | None, **how: bool) -> None:
     if pulled.data_problem:
         output.say(f"not all data arrived: {pulled.data_problem}; a checkout tries again")
     if pulled.notes_problem:
-        output.say(f"labels and notes did not come: {pulled.notes_problem}")
+        output.say(f"labels and notes were not pulled: {pulled.notes_problem}")
     if pulled.experiments:
         output.say("to see them: gitexp list --all")
 
@@ -236,7 +237,7 @@ def target(repo: Repo, uri: str | None) -> Target:
     usual = os.environ.get("MLFLOW_TRACKING_URI", "")
     # a local store of MLflow's is no server
     usual = usual if usual.startswith(("http://", "https://")) else ""
-    home = dagshub_remote.find(repo, host) if host and not (uri or usual) else None
+    home = dagshub_remote.find_home(repo, host) if host and not (uri or usual) else None
     named = uri or usual or (home.mlflow if home else None)
     if not named:
         raise UsageError(

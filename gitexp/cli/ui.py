@@ -15,7 +15,7 @@ from gitexp.repo import Repo
 
 
 @click.command("ui")
-@option("--port", "The port to listen on (default: a free one).", type=click.IntRange(1, 65535))
+@option("--port N", "The port to listen on (default: a free one).", type=click.IntRange(1, 65535))
 @option("--no-browser", "Only print the address.")
 @option("--pull SECONDS", "Fetch what others push, this often, and show it.", type=POSITIVE)
 @option("--mlflow", "Show MLflow's pages (needs the extra mlflow).")

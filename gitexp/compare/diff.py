@@ -175,7 +175,7 @@ def compare(
     own = results.of_all(index, both).difference(folders)
     artifacts = {str(path) for side in both for path in side.extra.get("artifacts", ())}
     files = [*_files(_differing(repo, "--raw --numstat -z", sides, own, paths))]
-    data_b = dvc_pointers.of_experiment(repo, b) if b else dvc_pointers.here(repo)
+    data_b = dvc_pointers.of_experiment(repo, b) if b else dvc_pointers.in_work_tree(repo)
     if b is None:
         left_out += tuple(
             (path, "looks changed since the last dvc commit")

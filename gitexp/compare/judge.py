@@ -223,7 +223,7 @@ def _as_installed(top: Path, path: Path) -> bool:
     return False
 
 
-def told(item: Experiment, found: Score) -> str | None:
+def score_problem(item: Experiment, found: Score) -> str | None:
     """Return why a score does not count, in a line; None where it does."""
     why = message.some(found.faults) if found.faults else ""
     return f"{item.name}: {why}; its score does not count" if why else None

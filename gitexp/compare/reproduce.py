@@ -117,12 +117,13 @@ def reproduce(
         same = all(item.same for item in compared)
         if first.lacking and not same:
             raise CannotRunError(
-                f"{experiment.name} came out otherwise, which says nothing: {first.lacking}"
+                f"{experiment.name} came out differently, which proves nothing: {first.lacking}"
             )
+        # where it drifted, say why: run it again, since two equal runs that differ are noise
         differences = tuple(differing(repo, experiment, todo, first))
         reasons: tuple[str, ...] = ()
         if not same:
-            told(f"{experiment.name} drifted; once more, to tell noise from change")
+            told(f"{experiment.name} drifted; running it once more, to tell noise from change")
             content.reset(repo, tree, experiment.id)
             again = rerun.execute(repo, tree, todo, python=python, shown=shown)
             noise = distances(first.metrics, again.metrics)
@@ -173,7 +174,7 @@ def differing(
     for path in stale if isinstance(stale, list) else ():
         name = f"{path} (was not committed in DVC)"
         yield Difference("data", name, None, "what its pointer says")
-    here = {"hardware": environment.hardware(), "gpu": conditions.here().get("gpu")}
+    here = {"hardware": environment.hardware(), "gpu": conditions.current().get("gpu")}
     for kind, recorded in (("hardware", said.get("Hardware")), ("gpu", said.get("GPU"))):
         if recorded != here[kind] and (recorded or kind == "gpu"):
             yield Difference(kind, kind, recorded, here[kind])
@@ -225,7 +226,7 @@ def explained(
             hinted = kind == "package" and env == "current"
             yield f"{text}: {message.some(found, 5)}{hint if hinted else ''}"
     if brought:
-        yield f"whether {', '.join(brought)} is what it was is not known: it was not declared then"
+        yield f"{', '.join(brought)} may have changed since then: it was not declared as an input"
     elif not differences:
         yield (
             "nothing that was recorded differs: an input that is not declared (--input), the"

@@ -154,10 +154,10 @@ def execute(
         if _inside(todo.metrics_file):
             (tree / todo.metrics_file).unlink()
     hashes = _bring_data(repo, tree, todo)
-    lacking = content.told(content.missing(repo, tree))
+    lacking = content.advice(content.missing(repo, tree))
     words = [_program(repo, tree, todo, python), *todo.words[1:]]
     words = words if merges else arguments.forced(words)
-    folder = worktree.place_of_run(tree)
+    folder = worktree.folder_for_run(tree)
     if recorded := reproduces is not None or bool(merges):
         folder.mkdir()
         live = _begin(inside, todo, hashes, reproduces, merges)
@@ -252,7 +252,9 @@ def _dvc_checkout(repo: Repo, tree: Path) -> None:
     if not dvc_pointers.in_use(tree):
         return
     try:
-        missing = dvc.checkout(repo, tree, tuple(dvc_pointers.here(Repo.discover(tree)).values()))
+        missing = dvc.checkout(
+            repo, tree, tuple(dvc_pointers.in_work_tree(Repo.discover(tree)).values())
+        )
     except GitexpError as error:
         raise CannotRunError(f"its data could not be brought: {error}") from None
     if missing:

@@ -90,7 +90,7 @@ def _signature(
         key = re.search(r"\w+ key SHA256:\S+", said)
         but = " (the repository's own list does not count)" if trusted.signers_passed_over else ""
         return BAD, (
-            f"you trust nobody with its {key[0] if key else 'key'}{but}; to name whom you trust:"
+            f"nobody whom you trust has its {key[0] if key else 'key'}{but}; to name one:"
             " git config --global gpg.ssh.allowedSignersFile FILE, or --allowed-signers FILE"
         )
     lines = [line.strip() for line in said.splitlines() if line.strip()]
@@ -190,7 +190,7 @@ def _last(files: Mapping[str, str], read: Callable[[str], bytes]) -> Mapping[str
     head = data.partition(b"\n")[0]
     if data.startswith(metrics.HEADER) or (data and readers.is_long(paths[0], head)):
         return metrics.last_of(io.BytesIO(data), paths[0])
-    return metrics.last_values(result_files.of(files, read))
+    return metrics.last_values(result_files.points_of(files, read))
 
 
 def _compared(kind: str, summary: Mapping[str, Any], file: Mapping[str, Any]) -> Iterable[str]:

@@ -199,7 +199,7 @@ class Experiment:
         from gitexp.formats import late_values, result_files
 
         late = late_values.points(self.extra.get("events", ()))
-        return chain(result_files.of(self.files, self.read), late)
+        return chain(result_files.points_of(self.files, self.read), late)
 
     def history(self) -> pd.DataFrame:
         """Return all recorded values: a DataFrame of name, value, timestamp (UTC) and step."""

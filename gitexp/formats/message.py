@@ -61,10 +61,10 @@ def subject(name: str, params: Mapping[str, Any], metrics: Mapping[str, float]) 
 
 def own_subject(experiment: Experiment) -> str:
     """Return the subject that somebody wrote, empty where gitexp made it up."""
-    return written(experiment.name, experiment.subject)
+    return own_subject_of(experiment.name, experiment.subject)
 
 
-def written(name: str, subject: str) -> str:
+def own_subject_of(name: str, subject: str) -> str:
     """Return the subject of the experiment ``name`` if somebody wrote it, else an empty text."""
     first = subject.partition(":")[0]
     made_up = first == name.rpartition("/")[2] or (first[:4] == "exp-" and first[4:].isdigit())

@@ -1,4 +1,4 @@
-"""How an experiment is spoken of in MLflow: its tags, status, params and names, and back again.
+"""Translates experiments to MLflow and back: tags, status, params and names.
 
 Pure functions that need no MLflow. The mirror, the tracking store and the import all speak with
 these, so that a run that went there and came back is the same experiment. Limits and forms are

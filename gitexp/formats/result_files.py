@@ -34,7 +34,7 @@ def named(kind: str, found: Sequence[str]) -> dict[str, str]:
     return {kind if at == 1 else f"{kind}.{at}": path for at, path in enumerate(found, 1)}
 
 
-def of(
+def points_of(
     files: Mapping[str, str], read: Callable[[str], bytes], warnings: list[str] | None = None
 ) -> Iterator[MetricPoint]:
     """Yield all points of an experiment; ``read`` gives a file's content by its path. Raises

@@ -131,7 +131,7 @@ def _content(path: Path) -> bytes:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise FormatError(f"{path.name} is no plain file; replace it with one, or remove it")
+            raise FormatError(f"{path.name} is not a regular file; remove or replace it")
         if status.st_size > MAX_BYTES:
             raise FormatError(
                 f"{path.name} is larger than {MAX_BYTES // 10**6} MB, too large for settings;"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from gitexp.integrations.training import Training, curves, written
+from gitexp.integrations.training import Training, as_typed, curves
 from gitexp.runs.run import Run
 
 
@@ -49,7 +49,7 @@ class GitexpCallback:
 
 def log(model: Any, run: Run) -> None:
     """Log a trained model's params, all of them, and what its evaluation said of each iteration."""
-    run.log_params({name: written(value) for name, value in model.get_all_params().items()})
+    run.log_params({name: as_typed(value) for name, value in model.get_all_params().items()})
     for name, step, value in history(model):
         run.log_metric(name, value, step)
 

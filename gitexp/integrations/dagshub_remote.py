@@ -1,13 +1,9 @@
 """DagsHub as a remote: its addresses for git, DVC and MLflow, and the token that opens them.
 
-The token is read where the ``dagshub`` package keeps it, or from DAGSHUB_USER_TOKEN, at the moment
-of use. git gets it from a credential helper, which is this program and answers for one host only;
-so it is in no address, argument list, config file or log. The empty helper before ours keeps git's
-other helpers out, some of which would write the token to a file.
-
-The cache of tokens is read here and not through ``dagshub.auth.get_token``: that asks the server
-whether a token is good, and deletes it from the cache when the answer is an error of any kind, a
-maintenance page included.
+The token is read at the moment of use, where the ``dagshub`` package keeps it or from
+DAGSHUB_USER_TOKEN, so it is in no address, argument list, config file or log. It is not asked of
+``dagshub.auth.get_token``, which deletes it when the server answers with any error. git gets it
+from a credential helper; the empty one before ours keeps out others, which may write it to a file.
 """
 
 from __future__ import annotations
@@ -103,7 +99,7 @@ def parse(text: str, host: str) -> Home:
     return Home(host, match[1], match[2])
 
 
-def find(repo: Repo, host: str) -> Home | None:
+def find_home(repo: Repo, host: str) -> Home | None:
     """Return the repository on DagsHub that a git remote of this clone names, the remotes
     ``dagshub`` and ``origin`` first."""
     known = remotes(repo)

@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from gitexp.integrations.training import Training, written
+from gitexp.integrations.training import Training, as_typed
 
 
 class GitexpCallback(keras.callbacks.Callback):
@@ -56,5 +56,5 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
         elif key == "name" and isinstance(value, str):  # adam_1 is the second one of the process
             found[key] = re.sub(r"_\d+$", "", value)
         elif isinstance(value, (str, int, float)) and key not in ("module", "registered_name"):
-            found[key] = written(value)
+            found[key] = as_typed(value)
     return found

@@ -73,12 +73,12 @@ class Training:
         nothing else of what the library says."""
         run = self._going_on()
         run.log_metrics(dict(_numbers(metrics)), step=step)
-        deferred.touch(run.id)
+        deferred.postpone(run.id)
 
     def evaluates(self) -> None:
         """Have a run that is trained wait longer."""
         if self._run:
-            deferred.touch(self._run.id)
+            deferred.postpone(self._run.id)
 
     def end(self) -> None:
         """End the run if it is this training's own; one that somebody else started goes on."""
@@ -117,7 +117,7 @@ class Training:
                 last._warned = True
                 self._run = Run(None, None, {})
                 return self._run
-            if not deferred.settle(last._own.id):
+            if not deferred.end_now(last._own.id):
                 last._own.end(last._ends)
         joined = active.active_run()
         self._run = run = joined or active.start_run(**self._options)
@@ -170,7 +170,7 @@ def short(value: Any) -> Any:
     return next((number for number in spelt if struct.pack("f", number) == narrow), value)
 
 
-def written(value: Any) -> Any:
+def as_typed(value: Any) -> Any:
     """Return a float that a library held in 32 bits as people wrote it, anything else as it is."""
     if isinstance(value, float) and abs(value) < 1e38:
         return short(value) if value == struct.unpack("f", struct.pack("f", value))[0] else value

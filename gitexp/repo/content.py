@@ -116,7 +116,7 @@ def missing(repo: Repo, tree: Path, cloned: bool = False) -> list[tuple[str, str
     return found
 
 
-def told(lacking: list[tuple[str, str]]) -> str | None:
+def advice(lacking: list[tuple[str, str]]) -> str | None:
     """Return a sentence for people that names files without content, and what brings it; None where
     there are none."""
     if not lacking:
@@ -127,7 +127,7 @@ def told(lacking: list[tuple[str, str]]) -> str | None:
     return f"{names} {verb} no content here, only a pointer; to bring it: {hints}"
 
 
-def elsewhere(repo: Repo) -> bool:
+def needs_more_than_git(repo: Repo) -> bool:
     """Whether the work tree holds content that git's objects alone do not give."""
     filtered = any(map(repo.filter_program, ("annex", "lfs")))
     return filtered or (repo.root / ".gitmodules").exists()

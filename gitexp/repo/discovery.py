@@ -29,7 +29,7 @@ class Found(NamedTuple):
     head: Head | None
 
 
-def find(folder: str | os.PathLike[str]) -> Found | None:
+def find_repository(folder: str | os.PathLike[str]) -> Found | None:
     """Return the repository that a folder lies in, None where git has to say."""
     if os.name != "posix" or _TOLD & os.environ.keys():
         return None

@@ -137,7 +137,7 @@ def _write(repo: Repo, commit: str, path: str, mode: str, file: Path) -> None:
             f"'{path}' is not in this clone ({error}); to bring it: gitexp pull"
         ) from None
     if pointer and not _smudged(repo, path, file, int(pointer[1])):
-        raise NotFoundError(str(content.told([(path, "git lfs pull")])))
+        raise NotFoundError(str(content.advice([(path, "git lfs pull")])))
     if mode == "100755":
         file.chmod(0o755)
 

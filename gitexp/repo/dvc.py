@@ -76,11 +76,11 @@ def takes(repo: Repo, path: str, size: int, limit: int) -> bool:
         return False
     if not dvc_pointers.in_use(repo.root):
         raise UsageError(
-            f"artifact {path} has {message.readable(size)}, over the limit of"
+            f"artifact {path} is {message.readable(size)}, over the limit of"
             f" {message.readable(limit)}; raise max_file_size in the settings, or keep it with DVC"
             " or Git LFS"
         )
-    held = dvc_pointers.holder(dvc_pointers.here(repo), path)
+    held = dvc_pointers.holder(dvc_pointers.in_work_tree(repo), path)
     if held and held.pointer != f"{path}{SUFFIX}":
         raise UsageError(
             f"artifact {path} is part of what {held.pointer} tracks, so DVC keeps it: dvc commit"

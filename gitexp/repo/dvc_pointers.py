@@ -104,7 +104,7 @@ def is_pointer(path: str) -> bool:
     return name == LOCK or (name.endswith(SUFFIX) and name != SUFFIX)
 
 
-def here(repo: Repo) -> dict[str, Data]:
+def in_work_tree(repo: Repo) -> dict[str, Data]:
     """Return what the pointers in the work tree say, ``{path: data}``; those that git ignores do
     not count."""
     if not in_use(repo.root):

@@ -55,7 +55,7 @@ class Settled(NamedTuple):
     told: str | None = None  # what the user should know, None where all is well
 
 
-def settle(repo: Repo, settings: Settings, talk: Talk | None = None) -> Settled:
+def commit_changed(repo: Repo, settings: Settings, talk: Talk | None = None) -> Settled:
     """Have the pointers in the work tree say what the data is, as far as the user allows that;
     nothing is raised.
 
@@ -65,10 +65,11 @@ def settle(repo: Repo, settings: Settings, talk: Talk | None = None) -> Settled:
     if not dvc_pointers.in_use(repo.root):
         return Settled()
     told = None
-    data = dvc_pointers.here(repo)
+    data = dvc_pointers.in_work_tree(repo)
     found: tuple[Stale, ...] = ()
     try:
         found = stale(repo, data)
+        # may it be committed? as the settings say, or the answer that was given once
         allowed = settings.dvc_commit if settings.dvc_commit is not None else _answer(repo)
         if found and allowed is None and talk and talk.ask:
             allowed = talk.ask(found)
@@ -77,7 +78,7 @@ def settle(repo: Repo, settings: Settings, talk: Talk | None = None) -> Settled:
             commit(repo, found)
             if talk:
                 talk.say(f"committed in DVC: {listed(item.path for item in found)}")
-            found, data = (), dvc_pointers.here(repo)
+            found, data = (), dvc_pointers.in_work_tree(repo)
         elif found and allowed is None:
             names = listed(item.path for item in found)
             told = (
@@ -103,7 +104,7 @@ def stale(repo: Repo, data: Mapping[str, Data] | None = None) -> tuple[Stale, ..
         MissingExtraError: DVC is needed to tell, and is not installed.
         GitexpError: DVC failed.
     """
-    data = dvc_pointers.here(repo) if data is None else data
+    data = dvc_pointers.in_work_tree(repo) if data is None else data
     if not data or os.environ.get(_STAGE):
         return ()
     now = time.time()
@@ -136,7 +137,7 @@ def suspects(repo: Repo, data: Mapping[str, Data]) -> tuple[str, ...]:
     return tuple(path for path, look in looks.items() if [look[0], False] != known[path][1:])
 
 
-def apart(repo: Repo, data: Mapping[str, Data]) -> tuple[str, ...]:
+def from_other_pointers(repo: Repo, data: Mapping[str, Data]) -> tuple[str, ...]:
     """Return the data that is known to be what another pointer said; DVC is not asked."""
     known = _known(repo) if data else {}
     return tuple(
@@ -160,10 +161,10 @@ def commit(repo: Repo, found: Iterable[Stale]) -> None:
     looks = _looks(repo, [item.path for item in items])
     for targets in chunks(sorted({item.target for item in items})):
         dvc.run(repo.root, "commit", "--force", "--no-relink", *targets)
-    _note(repo, dvc_pointers.here(repo), looks, now)
+    _note(repo, dvc_pointers.in_work_tree(repo), looks, now)
 
 
-def seen(repo: Repo, data: Iterable[Data]) -> None:
+def mark_unchanged(repo: Repo, data: Iterable[Data]) -> None:
     """Note that data in the work tree is what its pointers say: DVC has just written it."""
     written = {item.path: item for item in data}
     _note(repo, written, _looks(repo, written), time.time())

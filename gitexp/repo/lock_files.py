@@ -35,12 +35,12 @@ def leftovers(repo: Git) -> list[LockFile]:
             status = path.lstat()
             age = time.time() - status.st_mtime
             if age > _YOUNG:
-                stale = age > _OLD and not any(at < status.st_mtime for at in gits() or ())
+                stale = age > _OLD and not any(at < status.st_mtime for at in git_starts() or ())
                 found.append(LockFile(path, age, _name(status.st_uid), stale))
     return found
 
 
-def freed(repo: Git, said: str) -> bool:
+def are_gone(repo: Git, said: str) -> bool:
     """Whether the locks of gitexp's own refs that were in git's way, by what git said, are gone, so
     that another try is worth it.
 
@@ -67,7 +67,7 @@ def _is_left(path: Path) -> bool:
         at = path.lstat().st_mtime
     except OSError:
         return False
-    at_work = gits() if time.time() - at > _OWN else None
+    at_work = git_starts() if time.time() - at > _OWN else None
     return at_work is not None and not any(began < at for began in at_work)
 
 
@@ -96,7 +96,7 @@ def _all(repo: Git) -> Iterator[Path]:
         yield from sorted(path for path in refs if path.suffix == ".lock")
 
 
-def gits() -> list[float] | None:
+def git_starts() -> list[float] | None:
     """Return when each git process of this machine began; None where the system does not tell."""
     found = []
     try:

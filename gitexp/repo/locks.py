@@ -1,13 +1,10 @@
 """Locks on open files: they end with the process that holds them, however that ends, so a leftover
 is never mistaken for one.
 
-On POSIX this is ``flock`` itself. portalocker does the same and knows Windows too, but takes 25 ms
-to import (it reads the metadata of packages), as long as a dozen git processes.
-
-Some file systems have no such locks (Lustre as it is mounted by default, some NFS). There a lock is
-a file beside, ``lock.held``, as git itself locks: made in one step, with the process, its start,
-the host and the boot in it. Where these say that its owner is gone, it is nobody's; the owner on
-another host is asked to be patient with, then named.
+On POSIX this is ``flock`` itself; portalocker, which knows Windows too, takes 25 ms to import. On a
+file system that has no such locks (Lustre, some NFS) a lock is a file beside, ``lock.held``, made
+in one step, with the process, its start, the host and the boot in it. Where these say that its
+owner is gone, it is nobody's; an owner on another host is asked to be patient with, then named.
 """
 
 from __future__ import annotations
@@ -172,7 +169,7 @@ def _let_git_end() -> None:
     from gitexp.repo import lock_files
 
     end, now = time.monotonic() + _GRACE, time.time()
-    while time.monotonic() < end and any(began < now for began in lock_files.gits() or ()):
+    while time.monotonic() < end and any(began < now for began in lock_files.git_starts() or ()):
         time.sleep(0.02)
 
 

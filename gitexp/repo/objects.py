@@ -212,7 +212,7 @@ def _parsed_batch(output: IO[bytes], count: int) -> Iterator[Object | None]:
         header = output.readline()
         if not header:
             raise GitError(
-                "git stopped in the midst of reading objects; to look for damage: git fsck"
+                "git stopped in the middle of reading objects; to look for damage: git fsck"
             )
         if header.endswith((b" missing\n", b" ambiguous\n")) or header.count(b" ") != 2:
             yield None

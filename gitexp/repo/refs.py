@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gitexp.formats.errors import GitError, RepositoryError
 from gitexp.repo.files import read_bytes, replace
-from gitexp.repo.lock_files import freed
+from gitexp.repo.lock_files import are_gone
 from gitexp.repo.process import Git, failure, run
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class Refs(Git):
                     change.commit()
                 return
             except GitError as error:
-                if is_last or not freed(self, error.stderr):
+                if is_last or not are_gone(self, error.stderr):
                     raise
 
     @contextmanager

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from gitexp.formats import settings
 from gitexp.formats.errors import RepositoryError
-from gitexp.repo.discovery import find as find_usual
+from gitexp.repo.discovery import find_repository
 from gitexp.repo.objects import Objects
 from gitexp.repo.process import failure, run
 from gitexp.repo.refs import HEAD, Head, Refs
@@ -49,7 +49,7 @@ class Repo(Objects, Refs):
         Raises:
             RepositoryError: there is none, it is bare, or git refuses to work in it.
         """
-        if usual := find_usual(path):
+        if usual := find_repository(path):
             repo = cls(usual.root, usual.root / ".git", usual.root / ".git", "sha1")
             repo.found_at = usual.head
             repo.project = settings.project(repo.root, Path(os.path.realpath(path)))

@@ -18,7 +18,7 @@ def listed(repo: Repo, tree: Path) -> dict[str, str]:
     return {path: about.split()[1] for about, _, path in links}
 
 
-def elsewhere(repo: Repo, tree: Path) -> list[str]:
+def not_at_index(repo: Repo, tree: Path) -> list[str]:
     """Return those that are at another commit than the index has for them, or not there at all."""
     known = listed(repo, tree)
     moved = {path for path, state in _states(repo, tree) if state[1] == "C"} if known else set()

@@ -25,7 +25,7 @@ Refused = list[tuple[str, str]]  # paths, and why
 def permitted(repo: Repo, settings: Settings, paths: list[str]) -> tuple[list[str], Refused]:
     """Sort untracked paths into those that may enter and ``(path, why)`` for those that may not;
     HTML reports that gitexp wrote are in neither list."""
-    by_dvc = dvc_pointers.here(repo) if paths else {}
+    by_dvc = dvc_pointers.in_work_tree(repo) if paths else {}
     taken: list[str] = []
     left_out: Refused = []
     sizes: dict[str, int] = {}

@@ -45,7 +45,7 @@ def notebook(old: bytes, new: bytes) -> list[str]:
     try:
         before, after = (nbformat.reads(data.decode(), as_version=4) for data in (old, new))
     except (nbformat.reader.NotJSONError, UnicodeDecodeError, ValueError, AttributeError):
-        return ["not both are notebooks that can be read"]
+        return ["at least one cannot be read as a notebook"]
     target = io.StringIO()
     how = PrettyPrintConfig(out=target, use_git=False, use_diff=False, use_color=False)
     pretty_print_diff(before, nbdime.diff_notebooks(before, after), "", how)
@@ -61,7 +61,7 @@ def rows(old: bytes, new: bytes, delimiter: str = ",") -> list[str]:
             for data in (old, new)
         )
     except (UnicodeDecodeError, csv.Error):
-        return ["not both can be read as CSV"]
+        return ["at least one cannot be read as CSV"]
     header = after[0] if after else []
     found: list[str] = []
     for kind, i, j, k, m in SequenceMatcher(

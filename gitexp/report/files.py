@@ -117,7 +117,7 @@ def _trees(repo: Repo, experiments: Sequence[Experiment]) -> tuple[Changes, list
     newest = max(experiments, key=lambda item: item.started).id
     own = {path for item in experiments for path in item.files.values()}
     own |= {result_paths.PARAMS, result_paths.METRICS, snapshot.OUTPUTS, environment.PATH}
-    own |= result_paths.elsewhere(Index(repo), experiments[0])
+    own |= result_paths.of_other_projects(Index(repo), experiments[0])
     base: Changes = _artifacts(repo, newest, experiments)
     changes: dict[str, Changes] = {item.id: {} for item in experiments}
     request = "".join(f"{item.id} {newest}\n" for item in experiments if item.id != newest)

@@ -86,7 +86,7 @@ class Live:
         """Return the points that runs logged beyond the offsets, and move those."""
         found: Points = {}
         for name, offset in offsets.items():
-            folder = self.repo.state_dir / "runs" / name
+            folder = journal.folder_of(self.repo, name)
             points, offsets[name] = journal.points(folder, offset)
             for point in points:
                 value = point.value if math.isfinite(point.value) else None

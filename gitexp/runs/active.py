@@ -116,7 +116,7 @@ def _join_command(repo: str | os.PathLike[str], details: Details, resume: str | 
     if resume:
         from gitexp.runs import resume as resuming
 
-        resuming.take_over(run, here, resuming.find(here, resume))
+        resuming.take_over(run, here, resuming.find_origin(here, resume))
     run.know(**details.words())
     run.set_label(*details.labels)
     return run
@@ -151,7 +151,7 @@ def show(every: float = 2.0) -> None:
     if run is None:
         raise UsageError("there is no run to show; start one with gitexp.start_run()")
     if not 0 < every < 1e9:
-        raise UsageError(f"every={every} is no number of seconds above 0; leave it out for 2")
+        raise UsageError(f"every={every} must be a number of seconds above 0; leave it out for 2")
     try:
         display: Any = import_module("IPython.display").display
     except ImportError:
@@ -189,7 +189,7 @@ def end_run(status: str = "finished") -> Experiment | None:
     last, run = _active, _going_on()
     if run is not None:
         return run.end(status)
-    return last.experiment if last is not None and deferred.settle(last.id) else None
+    return last.experiment if last is not None and deferred.end_now(last.id) else None
 
 
 def _on_current(
@@ -263,7 +263,7 @@ def _of_parent() -> Run | None:
 
 @atexit.register
 def _end_at_exit() -> None:
-    deferred.settle()
+    deferred.end_now()
     run = _going_on()
     if run is not None:
         run.end(*exit_status.at_exit())

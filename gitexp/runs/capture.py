@@ -164,7 +164,7 @@ def _look_at_dvc(run: Run, repo: Repo, begun: Begun, wrote: Written) -> None:
     if run.snapshot and max(status.st_mtime_ns, status.st_ctime_ns) >= begun.since:
         wrote.files.pop(_DVC[2], None)
         snapshot.remember_outputs(repo, _DVC)
-        what = "the command set DVC up here (.dvc, .dvcignore); that is not part of the experiment"
+        what = "the command set up DVC here (.dvc, .dvcignore); that is not part of the experiment"
         run.add_facts("warnings", [what])
 
 
@@ -317,7 +317,7 @@ def _content(path: str, found: Findings) -> bytes:
     file, look = found.root / path, found.paths.get(path)
     size = file.stat().st_size
     if size > MOST_BYTES:
-        raise GitexpError(f"it has {message.readable(size)}, too large to be looked through")
+        raise GitexpError(f"it has {message.readable(size)}, too large to be read")
     data = file.read_bytes()
     if look and files.stamp(file) != look:
         raise GitexpError("it is still being written")

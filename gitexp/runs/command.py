@@ -102,7 +102,7 @@ def execute(
         log.close()
         raise not_started(command[0], error.strerror) from None
     used = _used(before)
-    run.hush()
+    run.silence()
     rest = log.close()
     outputs.pick_up(run, repo.root, watched)
     if run.snapshot:

@@ -29,14 +29,14 @@ _lock = threading.RLock()  # held while an end runs, so that nobody begins a run
 
 
 def later(key: str, end: Callable[[], object], seconds: float) -> None:
-    """Have ``end`` called once, when nothing was touched for ``seconds``, or by ``settle``."""
+    """Have ``end`` called once, when nobody postponed it for ``seconds``, or by ``end_now``."""
     with _lock:
         _waiting[key] = _Waiting(end, seconds, time.monotonic() + seconds)
         if key not in _clocks:
             _watch(key)
 
 
-def touch(key: str) -> None:
+def postpone(key: str) -> None:
     """Put an end off: something came in just now."""
     waiting = _waiting.get(key)
     if waiting is not None:
@@ -49,7 +49,7 @@ def cancel(key: str) -> bool:
         return _waiting.pop(key, None) is not None
 
 
-def settle(key: str | None = None) -> bool:
+def end_now(key: str | None = None) -> bool:
     """Call the ends that wait, or only that of a key; returns whether there was one."""
     with _lock:
         due = [name for name in [*_waiting] if key in (None, name)]
@@ -65,7 +65,7 @@ def _watch(key: str) -> None:
         _clocks.discard(key)
         waiting = _waiting.get(key)
         if waiting is None or (pause := waiting.until - time.monotonic()) <= 0:
-            settle(key)
+            end_now(key)
         else:
             clock = threading.Timer(pause, _watch, [key])
             clock.daemon = True

@@ -36,7 +36,7 @@ class Details(NamedTuple):
         """Return them checked, with what the settings say and, as ``extra``, what a result depends
         on; and what the user should be told about the data. Raises UsageError."""
         extra = {
-            **conditions.here(),
+            **conditions.current(),
             "because": text(self.because),
             "inputs": conditions.hash_inputs(repo.root, self.inputs),
             "seed": dict(seeds.last),
@@ -50,7 +50,7 @@ class Details(NamedTuple):
             "sign": known.sign if self.sign is None else self.sign,
         }
         values["group"] = values["group"] or (array and f"array-{array}")
-        data = dvc_status.settle(repo, known, talk)  # which may commit it
+        data = dvc_status.commit_changed(repo, known, talk)  # which may commit it
         return {**values, "extra": {**extra, **data.conditions}}, data.told
 
 

@@ -1,5 +1,4 @@
-"""What killed processes, other tools and faults of the disk leave behind, and how each of it is
-mended.
+"""Finds what killed processes, other tools and faults of the disk leave behind, and repairs it.
 
 Nothing that the user may still want is taken away: dead runs are for ``gitexp recover``, and what
 was removed on purpose stays removed.
@@ -68,7 +67,7 @@ def _locks(repo: Repo) -> Iterator[Finding]:
     """Find locks that nobody holds any more, ours on the index and those of git itself."""
     if (repo.git_dir / git_index.OWNER).exists():
         what = "a writer was killed while it held the git index"
-        yield Finding(what, mend=partial(record.settle, repo))
+        yield Finding(what, mend=partial(record.finish_interrupted, repo))
     for lock in lock_files.leftovers(repo):
         hours = lock.age / 3600
         age = f"{hours:.0f} hours" if hours >= 2 else f"{60 * hours:.0f} minutes"
@@ -111,7 +110,7 @@ def _broken(repo: Repo) -> Iterator[Finding]:
         if kinds[oid] == "missing":
             yield Finding(
                 f"the tag {name} points to nothing",
-                f"to take it away: git update-ref -d refs/tags/{name}; {connectivity.advice(repo)}",
+                f"to remove it: git update-ref -d refs/tags/{name}; {connectivity.advice(repo)}",
             )
     rows = Index(repo).rows('tag."commit", ref.name', "ref.remote = ''", everybody=True)
     names = dict(rows)
@@ -126,11 +125,11 @@ def _broken(repo: Repo) -> Iterator[Finding]:
 
 def _unfinished(repo: Repo) -> Iterator[Finding]:
     """Find what killed writers and runs had not come to."""
-    if result_paths.owes(repo):
+    if result_paths.has_pending(repo):
         yield Finding(
             "a writer was killed before it had written its results into the work tree; a file that"
             " you changed since will stay as it is",
-            mend=partial(record.settle, repo),
+            mend=partial(record.finish_interrupted, repo),
         )
     path = repo.state_dir / "index.sqlite"
     if path.exists() and is_damaged(path):
@@ -183,7 +182,7 @@ def _leftovers(repo: Repo) -> Iterator[Finding]:
         for item in sorted(repo.state_dir.glob(pattern)):
             if _age(item) > _OLD:
                 remove = shutil.rmtree if item.is_dir() else partial(Path.unlink, missing_ok=True)
-                what = f"{item.name} in .git/gitexp belongs to nobody any more"
+                what = f"{item.name} in .git/gitexp is left over and no longer used"
                 yield Finding(what, mend=partial(remove, item))
 
 

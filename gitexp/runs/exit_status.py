@@ -49,7 +49,7 @@ def unwatch(run: object) -> None:
             _in_use.discard(name)
 
 
-def of(error: BaseException | None) -> tuple[str, str | None]:
+def status_of(error: BaseException | None) -> tuple[str, str | None]:
     """Return the status for what ended a run, and its traceback's last line or exit code."""
     if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
         return "finished", None
@@ -68,7 +68,7 @@ def of(error: BaseException | None) -> tuple[str, str | None]:
 def at_exit() -> tuple[str, str | None]:
     """Return the status, and the error, of runs that are still open when Python exits."""
     last = getattr(sys, "last_value", None)
-    return of(uncaught() if last in (None, _older[0]) else last)
+    return status_of(uncaught() if last in (None, _older[0]) else last)
 
 
 def uncaught() -> BaseException | None:

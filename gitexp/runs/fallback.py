@@ -26,7 +26,7 @@ ROWS = "metrics.csv"
 _PROBE = b"\0" * 4096  # a full disk still makes folders and empty files
 
 
-def place(folder: Path) -> Path | None:
+def fallback_folder(folder: Path) -> Path | None:
     """Return the spare folder of a run's folder, made if need be; None where none can be."""
     for path in _places(folder):
         if _is_mine(path):

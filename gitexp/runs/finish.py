@@ -59,6 +59,7 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
         from gitexp.runs import resume
 
         metrics_file = resume.merged(folder, facts)
+    # what the draft below needs in another form than the facts have it
     is_there = metrics_file.exists()
     error = facts.get("error")
     words = facts.get("command") or ()
@@ -128,7 +129,7 @@ def overlap(repo: Repo, folder: Path, root: str) -> str | None:
     that meet leave a mark with each other, for the one that ends last; those that stand beside
     anyway, as trials and MLflow's nested runs, leave none."""
     alive = journal.is_alive(folder)  # else it is recovered now, and meets nobody
-    for other in journal.beside(repo, folder, root):
+    for other in journal.other_active(repo, folder, root):
         if journal.facts(other).get("beside") in (None, _OTHERS):
             for met in (other, folder) if alive else (folder,):
                 with suppress(OSError):

@@ -24,7 +24,7 @@ from gitexp.formats import message, metrics, params
 from gitexp.formats.errors import GitexpError, RepositoryError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.repo import Repo, files, locks
-from gitexp.runs import fallback
+from gitexp.runs import FOLDER, fallback
 
 JOIN = "GITEXP_RUN"  # names the folder of the run that a child process is to join
 INHERITED = "inherited.yml"
@@ -178,13 +178,18 @@ def _below(folder: Path) -> list[Path]:
     return sorted(Path(top, name) for top, below, names in walked for name in (*below, *names))
 
 
+def folder_of(repo: Repo, run_id: str) -> Path:
+    """Return where a run lies until it is recorded."""
+    return repo.state_dir / FOLDER / run_id
+
+
 def folders(repo: Repo) -> list[Path]:
     """Return the folders of all runs, dead or alive, oldest first."""
-    found = (entry for entry in (repo.state_dir / "runs").glob("*") if entry.is_dir())
+    found = (entry for entry in (repo.state_dir / FOLDER).glob("*") if entry.is_dir())
     return sorted(found, key=lambda entry: (facts(entry).get("started", ""), entry.name))
 
 
-def beside(repo: Repo, own: Path, root: str) -> Iterator[Path]:
+def other_active(repo: Repo, own: Path, root: str) -> Iterator[Path]:
     """Yield the folders of the other active runs of a work tree, but for the one whose command
     started this process (a Makefile that calls ``gitexp run`` itself)."""
     around = os.environ.get(JOIN)

@@ -22,7 +22,7 @@ from typing import Any
 from gitexp.formats import metrics, params
 from gitexp.formats.errors import RepositoryError
 from gitexp.repo import Repo, files, locks
-from gitexp.runs import fallback, journal
+from gitexp.runs import FOLDER, fallback, journal
 
 _MAX_WAITING = 1_000_000  # rows kept in memory while the disk takes none
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
@@ -59,7 +59,7 @@ class Journal:
             if owner and os.fstat(self._fd).st_size == 0:
                 os.write(self._fd, metrics.HEADER)
         except OSError as error:  # whose traceback would keep the lock for whoever looks at it
-            place = None if owner else fallback.place(folder)
+            place = None if owner else fallback.fallback_folder(folder)
             if place is None:
                 self.release()
                 raise
@@ -75,7 +75,7 @@ class Journal:
     @classmethod
     def create(cls, repo: Repo, run_id: str) -> Journal:
         """Make a new run's folder; raise RepositoryError where that is not allowed."""
-        folder = repo.make_state_dir("runs", run_id)
+        folder = repo.make_state_dir(FOLDER, run_id)
         try:
             return cls(folder, owner=True)
         except OSError as error:
@@ -174,14 +174,14 @@ class Journal:
             )
         return over
 
-    def hush(self) -> None:
+    def silence(self) -> None:
         """Have no more warnings: the training is over, and its end says what is missing."""
         self._warned = True
 
     def say_unkept(self) -> None:
         """Say at the end what could not be kept, if anything."""
         if unkept := self.unkept():
-            _say(f"gitexp: this is missing, since the machine did not take it: {', '.join(unkept)}")
+            _say(f"gitexp: these could not be saved: {', '.join(unkept)}")
 
     def say_unrecorded(self, error: BaseException) -> None:
         """Say at the end that the run is only in its folder, and what is not even there."""
@@ -200,7 +200,7 @@ class Journal:
                     self._begun += os.write(self._fd, row[self._begun :])
                 except OSError as error:
                     self.warn("metrics could not be written", error)
-                    if self._turn_aside():
+                    if self._use_fallback():
                         continue
                     break
                 if self._begun >= len(row):
@@ -269,12 +269,12 @@ class Journal:
             with contextlib.suppress(OSError):
                 os.utime(self.folder / journal.ALIVE)
 
-    def _turn_aside(self) -> bool:
+    def _use_fallback(self) -> bool:
         """Have rows go to the spare place; False where there is none, or they do already."""
         if self._aside or self._closed.is_set():
             return False
         with contextlib.suppress(OSError, ImportError):
-            if place := fallback.place(self.folder):
+            if place := fallback.fallback_folder(self.folder):
                 fd = os.open(place / fallback.ROWS, _FLAGS, 0o600)
                 os.dup2(fd, self._fd, inheritable=False)
                 os.close(fd)
@@ -301,7 +301,7 @@ class Journal:
             files.replace(self.folder, self.folder / name, content)
         except (OSError, MemoryError) as error:
             try:
-                place = fallback.place(self.folder)
+                place = fallback.fallback_folder(self.folder)
                 if place is None:
                     return error
                 files.replace(place, place / name, content)

@@ -110,10 +110,10 @@ class LiveRun:
         self._series.clear()
         self.know(steps=dict(steps))
 
-    def hush(self) -> None:
+    def silence(self) -> None:
         """Have no more warnings of what the machine does not take: the end says it."""
         if self._journal:
-            self._journal.hush()
+            self._journal.silence()
 
     def _new_series(self, name: str) -> list[Any]:
         plain = metrics.check_name(name)  # one series, with and without spaces around it
@@ -189,7 +189,7 @@ class LiveRun:
             return None
         if beside:
             self._facts["beside"] = beside
-        self._journal.hush()
+        self._journal.silence()
         self._journal.flush()
         lasted, unkept = self._facts.get("duration") or self._elapsed(), self._journal.unkept()
         self.know(status=status, error=error, duration=lasted, unkept=unkept)
@@ -238,7 +238,7 @@ class LiveRun:
 
     def _end_now(self) -> None:
         if self._passing is not None and exit_status.is_uncaught(self._passing):
-            self._facts["status"], self._facts["error"] = exit_status.of(self._passing)
+            self._facts["status"], self._facts["error"] = exit_status.status_of(self._passing)
         self.end(self._facts["status"], self._facts["error"])
 
     def _elapsed(self) -> float:

@@ -21,6 +21,7 @@ from gitexp.formats.message import each
 from gitexp.formats.metrics import from_mapping
 from gitexp.formats.params import given as as_params
 from gitexp.repo import Repo, collector, dvc, dvc_status, snapshot
+from gitexp.runs import FOLDER
 from gitexp.runs.details import Details
 from gitexp.store import conditions, record, result_paths
 
@@ -126,7 +127,7 @@ def taken(
     repo: Repo, known: settings.Settings, entry: Entry
 ) -> Iterator[tuple[snapshot.Snapshot, result_paths.Places]]:
     """Snapshot the work tree into a private index; yield it with the results' places."""
-    if (repo.state_dir / "runs").exists():
+    if (repo.state_dir / FOLDER).exists():
         from gitexp.runs import outputs
 
         outputs.note_dead(repo)

@@ -35,7 +35,7 @@ _LOOK = 0.5  # seconds between two looks at a run
 _THRESHOLD = re.compile(r"(\S+?)\s*(<=|>=|<|>)\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)")
 _SILENT = re.compile(r"silent\s+(\S+)")
 _SIGNS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
-_START = "from gitexp.runs.notify import look_after; look_after()"
+_START = "from gitexp.runs.notify import run_watcher; run_watcher()"
 
 
 def check(targets: Sequence[str]) -> None:
@@ -51,7 +51,7 @@ def check(targets: Sequence[str]) -> None:
             raise UsageError(f"${match[1]} holds no address; set it to where the webhook listens")
         if not target.strip() or (target.startswith("webhook:") and not match):
             raise UsageError(
-                f"'{target}' is nothing to notify; write bell, webhook:VARIABLE or a command"
+                f"'{target}' cannot be notified; write bell, webhook:VARIABLE or a command"
             )
 
 
@@ -70,7 +70,7 @@ def tell(targets: Sequence[str], facts: Mapping[str, Any]) -> list[str]:
                 _call(target, facts)
         except Exception as error:  # whatever a library raises, the run is over and recorded
             what = "the webhook" if match else f"'{redaction.redact_all(target)}'"
-            faults.append(f"{what} was not told: {_without_address(error)}")
+            faults.append(f"notifying {what} failed: {_without_address(error)}")
     return faults
 
 
@@ -117,7 +117,7 @@ def check_when(conditions: Sequence[str]) -> None:
 
 
 @contextmanager
-def looked_after(
+def watcher(
     folder: Path, targets: Sequence[str], conditions: Sequence[str], command: str
 ) -> Iterator[None]:
     """Have a process look after this folder's run meanwhile; the caller tells of the end."""
@@ -135,7 +135,7 @@ def looked_after(
             process.communicate(b"told\n", timeout=_PATIENCE)
 
 
-def look_after() -> None:
+def run_watcher() -> None:
     """Be the process that looks after a run; its standard input says which, and ends with it."""
     asked = json.loads(sys.stdin.buffer.readline())
     os.chdir(asked["here"])
@@ -212,6 +212,5 @@ def _is_met(text: str, points: Sequence[MetricPoint], silent: float) -> bool:
             name, bound, reached = match[1], float(match[3]), _SIGNS[match[2]]
             return any(point.name == name and reached(point.value, bound) for point in points)
     raise UsageError(
-        f"'{text}' is nothing to wait for; write a threshold like 'loss < 0.2', nan, or"
-        " 'silent 10m'"
+        f"'{text}' is not a condition; write a threshold like 'loss < 0.2', nan, or 'silent 10m'"
     )

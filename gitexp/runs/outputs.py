@@ -173,11 +173,11 @@ def pick_up(run: Run, root: Path, watched: Mapping[Path, Any]) -> None:
 def pick_up_data(run: Run, repo: Repo, tree: str) -> None:
     """Keep the pointers to data that the command wrote, with ``dvc repro`` or by itself."""
     try:
-        settled = dvc_status.settle(repo, settings.load(repo.root, repo.project))
+        settled = dvc_status.commit_changed(repo, settings.load(repo.root, repo.project))
         if not settled.conditions:
             return
         run.replace_conditions(settled.conditions)
-        pointers = sorted({item.pointer for item in dvc_pointers.here(repo).values()})
+        pointers = sorted({item.pointer for item in dvc_pointers.in_work_tree(repo).values()})
         for path, found in zip(pointers, repo.objects(f"{tree}:{path}" for path in pointers)):
             data = (repo.root / path).read_bytes()
             if found is None or found.data != data:

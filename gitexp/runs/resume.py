@@ -35,7 +35,7 @@ class Origin(NamedTuple):
     step: int | None
 
 
-def find(repo: Repo, ref: str) -> Origin:
+def find_origin(repo: Repo, ref: str) -> Origin:
     """Return what ``exp-3`` or ``exp-3@50`` names; raise NotFoundError or UsageError where nothing
     is. A dead run, by its own name or as the latest, ``@``, is recorded first."""
     from gitexp.store import reference

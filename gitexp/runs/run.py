@@ -118,7 +118,7 @@ class Run(LiveRun):
             ) from None
         for file in found:
             if file.is_file() and ".git" not in file.relative_to(source).parts:
-                self.keep(artifacts.place(self._repo, file), file)
+                self.keep(artifacts.path_in_tree(self._repo, file), file)
 
     def checkpoint(self, path: str | os.PathLike[str], step: int) -> None:
         """Keep the training's own checkpoint in this clone, for a run that goes on from it.
@@ -308,7 +308,7 @@ class Run(LiveRun):
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self.end(*exit_status.of(error))
+        self.end(*exit_status.status_of(error))
 
     def _repr_html_(self) -> str:
         """How it shows in a notebook: what it logged until now, or what it became."""

@@ -37,11 +37,12 @@ def begin(
     """Take the snapshot, pin it, and open a journal."""
     origin = _origin(repo, resume, command)
     # what just ended, or was recorded, may have moved it
-    head = None if deferred.settle() or origin else repo.found_at
+    head = None if deferred.end_now() or origin else repo.found_at
     known = settings.load(repo.root, repo.project)
     said, told = details.checked(repo, known, talk)
     run_id = os.urandom(8).hex()
     outputs.note_dead(repo)
+    # the snapshot, pinned before git can collect it
     owned = Journal.create(repo, run_id)
     try:
         free = result_paths.ours(repo)
@@ -92,7 +93,7 @@ def _origin(repo: Repo, resume: str | None, command: list[str] | None) -> Origin
     from gitexp.runs import resume as resuming
 
     named = resume or resuming.before_requeue(repo, environment.redact(command or ()))
-    return resuming.find(repo, named) if named else None
+    return resuming.find_origin(repo, named) if named else None
 
 
 def _held(repo: Repo, shot: snapshot.Snapshot) -> str:

@@ -1,17 +1,18 @@
-"""Runs that are not recorded yet, as experiments without a commit: active ones and dead ones."""
+"""Active and dead runs: as experiments without a commit, and what they logged or printed last."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitexp.formats import message, metrics, params
 from gitexp.formats.errors import GitexpError, NotFoundError
-from gitexp.formats.experiment import Experiment
+from gitexp.formats.experiment import Experiment, MetricPoint
 from gitexp.repo import Repo
 from gitexp.runs import fallback, journal
 
@@ -91,3 +92,44 @@ def _described(folder: Path) -> Experiment:
         files={"metrics": _METRICS} if file.exists() else {},
         source=_Folder(folder),
     )
+
+
+def latest(folder: Path) -> dict[str, tuple[list[float], int]]:
+    """Return ``{metric: (its last values, its last step)}`` of a run, from the end of its journal;
+    where nothing is logged, of what its command printed last."""
+    from gitexp.formats import printed
+
+    found: dict[str, tuple[list[float], int]] = {}
+    for point in [*_last_points(folder)] or printed.read_output(_last_output(folder, 50_000)):
+        values = found.get(point.name, ([], 0))[0]
+        values.append(point.value)
+        found[point.name] = (values, point.step)
+    return found
+
+
+def last_line(folder: Path) -> str:
+    """Return the last line that a run's command printed, "" where there is none."""
+    lines = _last_output(folder, 5_000).replace("\r", "\n").strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+def _last_output(folder: Path, most: int) -> str:
+    return _tail(folder / "output.log", most).decode("utf-8", "replace")
+
+
+def _last_points(folder: Path) -> Iterator[MetricPoint]:
+    """Yield the last points of a journal that are whole."""
+    data = _tail(folder / _METRICS, 300_000)
+    first = data.find(b"\n") + 1  # the header, or a row that the window cuts
+    last = data.rfind(b"\n") + 1
+    with contextlib.suppress(GitexpError):  # damaged; gitexp recover says so
+        yield from metrics.read(io.BytesIO(metrics.HEADER + data[first:last]))
+
+
+def _tail(path: Path, most: int) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - most))
+            return file.read()
+    except OSError:
+        return b""

@@ -50,7 +50,7 @@ def leftovers(repo: Repo) -> list[Path]:
     return [place for place in gone if not journal.is_alive(place)]
 
 
-def place_of_run(path: Path) -> Path:
+def folder_for_run(path: Path) -> Path:
     """Return the folder, not made yet, for one more command in a work tree of ours."""
     return path.parent / f"run-{secrets.token_hex(4)}"
 

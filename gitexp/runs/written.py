@@ -44,7 +44,7 @@ def mark(folder: Path, repo: Repo | None = None) -> Begun:
     """Return how all is just before the command starts."""
     file = folder / BEGUN
     file.write_bytes(b"")
-    for other in journal.beside(repo, folder, str(repo.root)) if repo else ():
+    for other in journal.other_active(repo, folder, str(repo.root)) if repo else ():
         if (other / BEGUN).exists():
             (other / _SHARED).touch()
             (folder / _SHARED).touch()

@@ -15,7 +15,7 @@ from gitexp.repo.process import chunks
 from gitexp.store import result_paths
 
 
-def place(repo: Repo | None, file: Path) -> str:
+def path_in_tree(repo: Repo | None, file: Path) -> str:
     """Return the path in the tree of a file that is kept: its own in the work tree, else one below
     ``.gitexp/artifacts``."""
     if repo is not None:

@@ -17,7 +17,7 @@ from gitexp.repo import Repo, collector
 from gitexp.repo.lock_files import met
 from gitexp.store import names
 from gitexp.store import record as store
-from gitexp.store.entry import Entry, written
+from gitexp.store.entry import Entry, write_objects
 from gitexp.store.index import Index
 
 SIZE = 200  # experiments in one transaction
@@ -41,6 +41,7 @@ def record(
     if not entries:
         return []
     with collector.guarded(repo), store.locked(repo) as fd:
+        # leave out what somebody recorded meanwhile
         if not new:
             asked = f"{_ID} IN (SELECT value FROM json_each(?))"
             ids = json.dumps([entry.draft.id for entry in entries])
@@ -48,10 +49,11 @@ def record(
             entries = [entry for entry in entries if entry.draft.id not in there]
         if not entries:
             return []
+        # number them, and try higher numbers where names are taken
         number = names.highest(repo) + 1
         for attempt in range(_TRIES):
             called = [f"exp-{number + at}" for at in range(len(entries))]
-            made = [written(repo, entry, name) for entry, name in zip(entries, called)]
+            made = [write_objects(repo, entry, name) for entry, name in zip(entries, called)]
             try:
                 repo.update_refs(
                     [f"create refs/tags/{item.name} {item.tag}" for item in made],

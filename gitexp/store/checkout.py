@@ -61,12 +61,14 @@ def checkout(
         UsageError: work would be lost, or the branch exists.
         RepositoryError: a merge, rebase or the like is under way.
     """
+    # refuse, or note how to go back, before anything changes
     survey.check_ready(repo, target, branch)
     ways_back = survey.submodules_ready(repo) if recurse else {}
     arriving, notes = survey.data_arriving(repo, target) if data else ((), ())
     before = repo.found_at or repo.head()
     back = before.short or (before.commit or "")[:10]
     moved = bool(branch) or before.commit != target.id
+    # code first, then what other runs wrote, data and submodules
     with survey.cleared(repo, partial(survey.look, repo, index, target), stash) as (found, stashed):
         with _index_told(repo, found.free):
             if branch:
@@ -76,10 +78,11 @@ def checkout(
             elif moved:
                 _switch(repo, cwd, "--detach", target.id)
         _bring_free(repo, found.free)
-        notes = (*notes, *survey.put_away(repo, index), *_fill(repo, repo.root))
+        notes = (*notes, *survey.remove_other_outputs(repo, index), *_fill(repo, repo.root))
     notes = (*_adopted(target, found), *_lost_folder(target, cwd), *notes)
     notes = (*notes, *_bring_data(repo, repo.root, arriving), *_changed_data(repo, data))
     apart, returns = _bring_submodules(repo, repo.root, recurse, ways_back)
+    # the line that undoes it: each command, and whether it is needed
     steps = {
         f"{_way(index, before)} {shlex.quote(back)}": moved and bool(back),
         "git stash pop": stashed,
@@ -98,9 +101,9 @@ def checkout(
 
 def _changed_data(repo: Repo, asked: bool) -> tuple[str, ...]:
     """Return the note on data that stays as it is."""
-    changed = dvc_status.suspects(repo, dvc_pointers.here(repo)) if asked else ()
+    changed = dvc_status.suspects(repo, dvc_pointers.in_work_tree(repo)) if asked else ()
     how = "to bring the experiment's: dvc checkout --force"
-    said = f"changed since the last dvc commit, left so: {listed(changed)}; {how}"
+    said = f"changed since the last dvc commit, left as it is: {listed(changed)}; {how}"
     return (said,) if changed else ()
 
 
@@ -191,7 +194,7 @@ def take_code(
 
 def _data_apart(repo: Repo) -> tuple[str, ...]:
     """Say of data that is known not to be what the pointers in the work tree say."""
-    apart = dvc_status.apart(repo, dvc_pointers.here(repo))
+    apart = dvc_status.from_other_pointers(repo, dvc_pointers.in_work_tree(repo))
     told = f"data stays as it is: {listed(apart)}; to have the data of this code: dvc checkout"
     return (told,) if apart else ()
 
@@ -208,7 +211,7 @@ def _bring_data(repo: Repo, tree: Path, data: tuple[Data, ...]) -> tuple[str, ..
     except GitexpError as error:
         return (f"its data was not brought: {error}; to try again: dvc checkout",)
     if tree == repo.root:
-        dvc_status.seen(repo, [item for item in data if item.path not in missing])
+        dvc_status.mark_unchanged(repo, [item for item in data if item.path not in missing])
     brought = len(data) - len(missing)
     said = [f"data: {brought} brought by DVC"] if brought else []
     if missing:
@@ -223,7 +226,7 @@ def _bring_data(repo: Repo, tree: Path, data: tuple[Data, ...]) -> tuple[str, ..
 
 def _fill(repo: Repo, tree: Path) -> tuple[str, ...]:
     """Have git-annex and LFS bring what they can, and return what is to be said of the rest."""
-    lacking = content.told(content.fill(repo, tree))
+    lacking = content.advice(content.fill(repo, tree))
     return (lacking,) if lacking else ()
 
 
@@ -234,11 +237,11 @@ def _bring_submodules(
     brings those back that moved."""
     why = ""
     try:
-        if recurse and submodules.elsewhere(repo, tree):
+        if recurse and submodules.not_at_index(repo, tree):
             submodules.follow(repo, tree)
     except GitError as error:
         why = f" ({error})"
-    left = submodules.elsewhere(repo, tree)
+    left = submodules.not_at_index(repo, tree)
     now = submodules.ways_back(repo) if ways_back else {}
     returns = tuple(back for path, back in ways_back.items() if now.get(path, back) != back)
     hint = (
@@ -249,7 +252,7 @@ def _bring_submodules(
     stay = [path for path in ways_back if path not in now and (tree / path).exists()]
     told = {
         f"submodules that are not where the experiment has them: {listed(left)}{why}; {hint}": left,
-        f"submodules that the experiment has not stay in their folders: {listed(stay)}": stay,
+        f"submodules that the experiment does not have stay: {listed(stay)}": stay,
     }
     return tuple(line for line, paths in told.items() if paths), returns
 
@@ -327,5 +330,5 @@ def _adopted(target: Experiment, found: Survey) -> tuple[str, ...]:
 def _lost_folder(target: Experiment, cwd: Path | None) -> tuple[str, ...]:
     if cwd is None or (cwd.is_dir() and any(cwd.iterdir())):
         return ()
-    told = f"the folder {cwd.name} that you stand in has nothing in {target.name}; cd to the top"
-    return (f"{told} of the repository",)
+    top = "cd to the top of the repository"
+    return (f"{target.name} has no folder {cwd.name}, which you are in; {top}",)

@@ -36,7 +36,7 @@ _JSON = {name: name.capitalize().replace("_s", "-S")
 _TEXT = {"gpu": "GPU", "job": "Job"}
 
 
-def here() -> dict[str, Any]:
+def current() -> dict[str, Any]:
     """Return the conditions of this process and machine, as the summary keeps them; empty ones are
     left out."""
     found = {

@@ -103,7 +103,7 @@ def placed(draft: Draft, project: str) -> Draft:
     )
 
 
-def written(repo: Repo, entry: Entry, name: str, branch: str | None = None) -> Experiment:
+def write_objects(repo: Repo, entry: Entry, name: str, branch: str | None = None) -> Experiment:
     """Write an experiment's objects under a name; ``branch`` is the one that its run started on."""
     draft = entry.draft
     title = (message.one_line(draft.title) if draft.title else "") or message.subject(

@@ -1,23 +1,14 @@
 """The gathering branch: one pushed branch for each clone that holds, and names, all experiments
 that it ever pushed.
 
-Hosts collect what no ref holds, and every push gets the list of all refs: one tag for each
-experiment is what makes pushes slow past some thousands. So ``experiments/OWNER`` on the remote
-only grows, by merge commits:
+``experiments/OWNER`` on the remote only grows, by merge commits:
 
-    tree      one README that says what this is: a host shows it, and counts no further experiment
-        where nothing was measured
-    parents   the previous tip first, so that ``--first-parent`` walks the gatherings alone; then
-              the experiments that no
-              branch holds
-    mergetag  the tag object of every new experiment, whole, as git itself keeps the tags that it
-              merges: name, summary and
-              signature arrive with the branch, and no ref is needed for them
-    message   the experiments' subjects, and the id of the clone, by which it knows its own branch
-        again
+    tree      one README that says what this is
+    parents   the previous tip first, then the experiments that no branch holds
+    mergetag  the tag object of every new experiment, whole
+    message   the experiments' subjects, and the id of the clone
 
-Experiments come in chunks: git merges any number, but some programs that draw history get lost past
-some dozens.
+They come in chunks: some programs that draw history get lost past some dozens of parents.
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ def points_of(
 ) -> Iterator[MetricPoint]:
     """Yield every logged value of an experiment from its files, one by one."""
     try:
-        yield from result_files.of(item.files, functools.partial(file_of, files))
+        yield from result_files.points_of(item.files, functools.partial(file_of, files))
         yield from late_values.points(item.extra.get("events", ()))
     except FormatError as error:
         unread.append((item.name, str(error)))

@@ -1,14 +1,10 @@
 """The disposable cache: one SQLite row for each experiment, so that a warm ``list`` is one look at
 the refs and one query.
 
-Git is the truth. A tag object never changes, so a row never goes stale; an update adds what is new,
-drops what is gone, and follows the notes. What others' gathering branches carry has no ref of its
-own here, and becomes rows all the same. A file that is missing, corrupt, of another schema or on a
-disk that cannot be written is built anew, at worst in memory. What the last look at the refs saw
-lies in the file too (``ref_scan.py``): where the next one sees the same, nothing is done; where a
-few refs are new, they alone are read; and git is asked for all only where refs went or were packed
-meanwhile. So a reading costs the same at a hundred experiments and at a hundred thousand. The
-summary has everything; tables are made of blocks of columns (``blocks.py``), which lie beside.
+Git is the truth. A file that is missing, corrupt, of another schema or on a disk that cannot be
+written is built anew, at worst in memory. What the last look at the refs saw lies in it too
+(``ref_scan.py``): where the next one sees the same, nothing is done, and else only what is new is
+read (``index_update.py``). Tables are made of blocks of columns (``blocks.py``).
 """
 
 from __future__ import annotations

@@ -313,9 +313,8 @@ def _add_late(
     if found is None:
         return
     recorded, files = found.summary.get("metrics", {}), found.summary.get("files", {})
-    last = late_values.last(
-        recorded, events, lambda: result_files.of(files, partial(repo.read_file, found.commit))
-    )
+    read = partial(repo.read_file, found.commit)
+    last = late_values.last(recorded, events, lambda: result_files.points_of(files, read))
     given = {**found.summary.get("params", {}), **late_values.params(events)}
     added = {"params": given, "metrics": last}
     known = {family: values for family, values in added.items() if values}

@@ -1,5 +1,5 @@
-"""Images, tables and confusion matrices as PNG and CSV files, made with the libraries that people
-have them from."""
+"""Images, tables and confusion matrices as PNG and CSV files, made by the libraries that
+they come from."""
 
 from __future__ import annotations
 

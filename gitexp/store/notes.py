@@ -178,7 +178,7 @@ def _unreadable(stderr: str) -> GitError:
     return GitError(f"{REF} cannot be read; to mend it: gitexp doctor --fix", stderr=stderr)
 
 
-def of(repo: Repo, commit: str) -> Notes:
+def events_of(repo: Repo, commit: str) -> Notes:
     """Return what was added to one experiment."""
     return parse(repo.git("notes", "--ref", REF, "show", commit, ok=(0, 1)))
 

@@ -10,7 +10,7 @@ from gitexp.formats import environment, message, metrics, params
 from gitexp.formats.errors import FormatError
 from gitexp.repo import Repo, snapshot
 from gitexp.store import artifacts, conditions, connectivity, record, result_paths
-from gitexp.store.entry import Draft, Entry, placed, written
+from gitexp.store.entry import Draft, Entry, placed, write_objects
 
 
 def tag(repo: Repo, name: str, commit: str) -> None:
@@ -23,7 +23,7 @@ def tag(repo: Repo, name: str, commit: str) -> None:
     """
     entry = _entry(repo, commit)
     with record.locked(repo) as fd:
-        made = written(repo, entry, name)
+        made = write_objects(repo, entry, name)
         repo.update_refs([f"create refs/tags/{name} {made.tag}"], "gitexp: doctor", [fd])
         record.remember(repo, [made])
 
@@ -36,6 +36,7 @@ def _entry(repo: Repo, commit: str) -> Entry:
     headers = dict(line.split(" ", 1) for line in reversed(head.split("\n")) if line[:1] != " ")
     committer, moment, zone = headers["committer"].rsplit(" ", 2)
     project = said.get("Project", "")
+    # where its results lie: a params.yml of the user's keeps ours in .gitexp/
     own = artifacts.listed(repo, commit, [project + result_paths.FOLDER])
     places = [
         aside if (aside := f"{project}{result_paths.FOLDER}/{name}") in own else project + name

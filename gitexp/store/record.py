@@ -1,4 +1,4 @@
-"""Experiments to commits and tags: the one place where something is recorded.
+"""Records experiments as commits and tags: the one place that does.
 
 A recording either is there whole (one commit, one annotated tag, created in one transaction that
 also moves the branch) or not at all. The branch moves only where that is a fast-forward that undoes
@@ -23,7 +23,7 @@ from gitexp.repo import Repo, Transaction, collector, filters, lock_files, trees
 from gitexp.repo.snapshot import OUTPUTS, Snapshot, remember_outputs
 from gitexp.store import git_index, names, result_paths
 from gitexp.store.entry import Draft as Draft
-from gitexp.store.entry import Entry, placed, settings_of, written
+from gitexp.store.entry import Entry, placed, settings_of, write_objects
 from gitexp.store.entry import without_secrets as without_secrets
 
 REMOVED = "removed"  # in state_dir: the hashes of tags that were taken away on purpose
@@ -121,7 +121,7 @@ class _Recording:
         entry = Entry(self.draft, self.tree, None, head.commit)
         for _ in range(_TRIES):
             with self.repo.transaction(f"gitexp: record {self.name}", [self.fd]) as change:
-                made = written(self.repo, entry, self.name, head.short or None)
+                made = write_objects(self.repo, entry, self.name, head.short or None)
                 if self._moved(change, made):
                     return made
         raise GitError(f"no free name was found in {_TRIES} tries; try again")
@@ -133,7 +133,7 @@ class _Recording:
         moves = self.why is None
         commands = [f"create refs/tags/{made.name} {made.tag}"]
         if moves:
-            result_paths.owe(self.repo, made.id, self.back, self.snapshot)
+            result_paths.note_pending(self.repo, made.id, self.back, self.snapshot)
             commands.append(f"update {head.branch} {made.id} {head.commit or self.repo.zero}")
         try:
             change.prepare([*commands, *([f"delete {self.pending}"] if self.pending else [])])
@@ -182,7 +182,7 @@ def _record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None) -
         if going.why is None:
             warnings += result_paths.write_back(repo, going.back, contents, snapshot)
         else:
-            result_paths.forgive(repo)
+            result_paths.drop_pending(repo)
     remember_outputs(repo, (*snapshot.outputs, *draft.outputs))
     branch = snapshot.head.short if going.why is None else None
     return Recorded(made, branch or None, going.why, tuple(warnings))
@@ -238,9 +238,9 @@ def locked(repo: Repo) -> Iterator[int]:
         yield fd
 
 
-def settle(repo: Repo) -> None:
+def finish_interrupted(repo: Repo) -> None:
     """Finish what a killed writer left half done, where one did."""
-    if result_paths.owes(repo) or (repo.git_dir / git_index.OWNER).exists():
+    if result_paths.has_pending(repo) or (repo.git_dir / git_index.OWNER).exists():
         with locked(repo):
             """Taking the lock finishes it."""
 
@@ -267,7 +267,7 @@ def blobs(repo: Repo, draft: Draft, contents: Contents | None = None) -> tuple[F
     for path, content in contents.items():
         try:
             if not trees.is_path(path):
-                raise GitError("git takes no such path")
+                raise GitError("git does not accept such a path")
             oid = filters.blob(repo, path, content, changed.get(path))
             runs = isinstance(content, Path) and content.stat().st_mode & stat.S_IXUSR
             files[path] = trees.Executable(oid) if runs else oid

@@ -1,14 +1,10 @@
 """Which refs experiments have, seen without a process and without reading those that did not
 change.
 
-git keeps a ref as a small file, or packed with all others in one file that is only ever replaced.
-So the contents of the small files and the identity of the packed one tell whether anything
-happened; git itself trusts no more than that. The small ones are read first and the packed file
-after, in git's own order, since ``git pack-refs`` moves refs from the former to the latter. Only
-some hundred are ever small files (``record.pack``), however many experiments there are.
-
-Where anything is not as git writes it by itself (a reftable, a symbolic ref, an odd name), git's
-own list takes the place of a look.
+The contents of the small files and the identity of the packed one, which is only ever replaced,
+tell whether anything happened. The small ones are read first, since ``git pack-refs`` moves refs to
+the packed one. Where anything is not as git writes it by itself (a reftable, a symbolic ref, an odd
+name), git's own list takes the place of a look.
 """
 
 from __future__ import annotations

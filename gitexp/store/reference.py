@@ -40,7 +40,7 @@ def resolve(index: Index, ref: str, settings: Settings) -> Experiment:
     if match := re.fullmatch(r"(best|worst):(.*)", ref):
         return _extreme(index, match[2], settings, match[1] == "worst")
     if ".." in ref:
-        raise UsageError(f"'{ref}' is a range, and one experiment is wanted here")
+        raise UsageError(f"'{ref}' is a range, and one experiment is needed here")
     found = index.named(ref) or (
         index.named(f"exp-{int(ref)}") if re.fullmatch(r"[0-9]{1,15}", ref) else None
     )

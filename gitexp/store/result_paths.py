@@ -50,7 +50,7 @@ def ours(
         outputs: paths that the recorded command wrote, whose content is in the record.
         project: the folder of the experiment's project; None is that of ``repo``.
     """
-    settle(repo)
+    write_pending(repo)
     written = _written(repo)
     folder = repo.project if project is None else project
     usual = (folder + PARAMS, folder + METRICS)
@@ -72,10 +72,10 @@ def of_experiment(experiment: Experiment) -> list[str]:
 def of_all(index: Index, experiments: Sequence[Experiment]) -> set[str]:
     """Return what ``of_experiment`` gives for these, and for those of other projects."""
     own = {path for item in experiments for path in of_experiment(item)}
-    return own | elsewhere(index, experiments[0]) if experiments else own
+    return own | of_other_projects(index, experiments[0]) if experiments else own
 
 
-def elsewhere(index: Index, experiment: Experiment) -> set[str]:
+def of_other_projects(index: Index, experiment: Experiment) -> set[str]:
     """Return what ``of_experiment`` gives for the experiments of other projects: in the tree of
     this one it is no code either."""
     others = "json_extract(tag.summary, '$.project') IS NOT ?"
@@ -143,7 +143,7 @@ def to_write(
     ]
 
 
-def owe(repo: Repo, commit: str, paths: Sequence[str], snapshot: Snapshot) -> None:
+def note_pending(repo: Repo, commit: str, paths: Sequence[str], snapshot: Snapshot) -> None:
     """Note what ``write_back`` will write once the branch has moved onto ``commit``, and how each
     file looks until then."""
     write = {path: stamp(repo.root, path) for path in paths}
@@ -153,22 +153,22 @@ def owe(repo: Repo, commit: str, paths: Sequence[str], snapshot: Snapshot) -> No
         (repo.git_dir / _OWED).write_text(json.dumps(note))
 
 
-def owes(repo: Repo) -> bool:
+def has_pending(repo: Repo) -> bool:
     """Whether a writer was killed, or is at work, between moving the branch and writing its
     results."""
     return (repo.git_dir / _OWED).exists()
 
 
-def settle(repo: Repo) -> None:
+def write_pending(repo: Repo) -> None:
     """Write what a killed writer still owed the work tree; a file that anybody touched since then
     stays as it is."""
-    if owes(repo):
+    if has_pending(repo):
         with repo.lock():
             finish(repo)
 
 
 def finish(repo: Repo) -> None:
-    """Do what ``settle`` says, for one who holds the lock of all writers."""
+    """Do what ``write_pending`` says, for one who holds the lock of all writers."""
     note = repo.git_dir / _OWED
     try:
         known = json.loads(note.read_bytes())
@@ -176,7 +176,7 @@ def finish(repo: Repo) -> None:
     except FileNotFoundError:
         return
     except (OSError, ValueError, KeyError, TypeError):  # torn: killed before the branch had moved
-        forgive(repo)
+        drop_pending(repo)
         return
     paths = [
         path
@@ -199,10 +199,10 @@ def finish(repo: Repo) -> None:
                 if Path(path).name in (PARAMS, METRICS) and not is_own(path):
                     written[path] = repo.hash_of("blob", data)
     _remember(repo, written)
-    forgive(repo)
+    drop_pending(repo)
 
 
-def forgive(repo: Repo) -> None:
+def drop_pending(repo: Repo) -> None:
     """Take the note back: all is written, or the branch stays where it is."""
     with suppress(OSError):
         (repo.git_dir / _OWED).unlink(missing_ok=True)
@@ -234,7 +234,7 @@ def write_back(
             with suppress(OSError):
                 (repo.root / path).unlink()
     _remember(repo, written)
-    forgive(repo)
+    drop_pending(repo)
     return warnings
 
 

@@ -70,7 +70,7 @@ def data_arriving(repo: Repo, target: Experiment) -> tuple[tuple[Data, ...], tup
     """
     if not dvc_pointers.in_use(repo.root):
         return (), ()
-    here, wanted = dvc_pointers.here(repo), dvc_pointers.of_commit(repo, target.id)
+    here, wanted = dvc_pointers.in_work_tree(repo), dvc_pointers.of_commit(repo, target.id)
     arriving = tuple(
         item
         for path, item in wanted.items()
@@ -152,7 +152,7 @@ def look_at_params(repo: Repo, index: Index, target: Experiment, path: str) -> S
     return Survey(() if equal else (path,), {}, ())
 
 
-def put_away(repo: Repo, index: Index) -> tuple[str, ...]:
+def remove_other_outputs(repo: Repo, index: Index) -> tuple[str, ...]:
     """Remove what other runs wrote and nobody changed since, where an experiment has it; return
     what to say of it."""
     known = snapshot.left_outputs(repo)

@@ -223,7 +223,7 @@ class _Parser:
         except UsageError:
             value = _TRUTH.get(text.lower())
         if value is None and key.kind == "number":
-            raise self.error(f"'{key.name}' is a number, and {token.text} is none", token)
+            raise self.error(f"'{key.name}' is a number, and {token.text} is not", token)
         return float(value) if isinstance(value, int) and abs(value) >= 2**63 else value
 
     def period(self, token: _Token, text: str) -> tuple[str, str]:

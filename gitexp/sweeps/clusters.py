@@ -33,7 +33,7 @@ class _Cluster:
     def __init__(self, repo: Repo, commit: str) -> None:
         self._bytes = bundle(repo, commit)
         self._commit = remote_commit(repo, commit)
-        self._home = str(repo.root) if content.elsewhere(repo) else ""
+        self._home = str(repo.root) if content.needs_more_than_git(repo) else ""
 
     def release(self, job: Job) -> None:
         """The cluster sees to its places itself."""
@@ -65,7 +65,7 @@ class Dask(_Cluster):
         self._distributed = distributed = needed("distributed", "engine dask", "dask")
         try:
             if address:
-                _knock(address)
+                _check_listening(address)
             here = {"processes": False, "n_workers": 1, "threads_per_worker": jobs}
             where = {"timeout": _ANSWER} if address else {"dashboard_address": None, **here}
             self._client = distributed.Client(address, **where)
@@ -105,7 +105,7 @@ class Dask(_Cluster):
         what = zlib.crc32(repr((job.point, job.seed)).encode())
         key = f"gitexp-{job.key}-{what:x}{f'-{times}' if times else ''}"
         task = self._client.submit(
-            trial.run_away, self._away(job), self._bundle, key=key, pure=False, retries=0
+            trial.run_without_clone, self._away(job), self._bundle, key=key, pure=False, retries=0
         )
         if job.push_to:
             # else the scheduler would drop it with its client
@@ -167,7 +167,7 @@ class Ray(_Cluster):
                 self._check(address)
             self.room = int(ray.cluster_resources().get("CPU", 0)) if address else None
             self.size = jobs if not self.room else min(jobs, self.room)
-            self._run = ray.remote(max_retries=0)(trial.run_away)
+            self._run = ray.remote(max_retries=0)(trial.run_without_clone)
             super().__init__(repo, commit)
             self._bundle = ray.put(self._bytes)
         except BaseException:
@@ -222,7 +222,7 @@ def bundle(repo: Repo, commit: str) -> bytes:
             repo.update_refs([f"delete {BUNDLED}"], why)
 
 
-def _knock(address: str) -> None:
+def _check_listening(address: str) -> None:
     """Raise OSError at once where nobody listens: Dask's client would try for long."""
     where = urlsplit(address)
     if where.hostname and where.port:

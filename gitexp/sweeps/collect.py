@@ -44,7 +44,7 @@ def open_for(repo: Repo, frozen: Frozen) -> PushTarget | None:
             f"workers that push have no filter '{required[0][7:-9]}', which this repository"
             " requires, and would push what it keeps away; leave --workers-push out"
         )
-    remote = transport.find(repo, frozen.plan.workers_push)
+    remote = transport.find_remote(repo, frozen.plan.workers_push)
     name, _, email = repo.committer.rpartition(" <")
     # on top of HEAD's commit, and says nothing of this machine
     text = f"the snapshot of the sweep {frozen.group}"
@@ -74,7 +74,7 @@ def collect(repo: Repo, frozen: Frozen) -> None:
     remote is out of reach, and those that were fetched before have refs all the same."""
     if frozen.plan.workers_push is None:
         return
-    remote = transport.find(repo, frozen.plan.workers_push)
+    remote = transport.find_remote(repo, frozen.plan.workers_push)
     try:
         # the star: it may not be there
         transport.fetch(repo, remote, [f"+{HEADS}{frozen.group}*:{_seen(remote, frozen)}*"])

@@ -45,7 +45,7 @@ def remote(repo: Repo, wanted: str | bool | None) -> str | None:
     """Return the remote to push to, True and "" meaning ``git push``'s own; raises UsageError."""
     if wanted is None or wanted is False:
         return None
-    return transport.find(repo, wanted if isinstance(wanted, str) and wanted else None).name
+    return transport.find_remote(repo, wanted if isinstance(wanted, str) and wanted else None).name
 
 
 class Pusher:

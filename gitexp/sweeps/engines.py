@@ -100,7 +100,7 @@ class Loky:
         slot = self._slots[job.key] = self._free.pop()
         if self._workers[slot] is None:
             self._workers[slot] = self._loky.ProcessPoolExecutor(
-                max_workers=1, timeout=None, initializer=trial.live_with_the_driver
+                max_workers=1, timeout=None, initializer=trial.begin_local_worker
             )
         done: Future[Result] = self._workers[slot].submit(
             trial.run, job, str(self._places[slot]), str(folder), slot

@@ -28,6 +28,7 @@ from gitexp.sweeps import space as spaces
 from gitexp.sweeps.space import Point, Space
 
 REFS = "refs/gitexp/sweeps/"
+_FOLDER = "sweeps"  # below .git/gitexp: a folder for each sweep that has not come to its end
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][\w.-]*)\}")
 POINT = "{params}"  # in a command: the whole point, as JSON
 _OTHERS = ("seed", "params", "python")
@@ -182,8 +183,8 @@ def freeze(repo: Repo, plan: Plan, group: str | None) -> Frozen:
             " else choose another --group"
         )
     free = result_paths.ours(repo)
-    folder = repo.make_state_dir("sweeps", name)
-    settled = dvc_status.settle(repo, known)
+    folder = repo.make_state_dir(_FOLDER, name)
+    settled = dvc_status.commit_changed(repo, known)
     shot = snapshot.take(repo, known, folder / "index", free, repo.found_at)
     facts = {
         "snapshot": {**finish.saved(replace(shot, taken=(), left_out=())), "index_stamp": ()},
@@ -199,7 +200,7 @@ def freeze(repo: Repo, plan: Plan, group: str | None) -> Frozen:
     people = (f"{who} {when}" for who in (repo.author, repo.committer))
     commit = trees.bare_commit(repo, shot.tree, shot.head.commit, text, *people)
     repo.update_refs([f"create {REFS}{name} {commit}"], f"gitexp: sweep {name}")
-    told = "; ".join(filter(None, (settled.told, content.told(content.missing(repo, repo.root)))))
+    told = "; ".join(filter(None, (settled.told, content.advice(content.missing(repo, repo.root)))))
     return Frozen(name, plan, commit, facts, shot, told or None)
 
 
@@ -209,7 +210,7 @@ def load(repo: Repo, group: str) -> Frozen:
     if commit is None:
         known = [ref.removeprefix(REFS) for ref in repo.refs(REFS)]
         hint = did_you_mean(group, known) or (
-            f" There are {', '.join(known[-5:])}" if known else " None was started in this clone"
+            f" Sweeps here: {', '.join(known[-5:])}" if known else " None was started in this clone"
         )
         raise NotFoundError(f"there is no sweep '{group}'.{hint}")
     found = next(repo.objects([commit]))
@@ -236,4 +237,16 @@ def drop(repo: Repo, frozen: Frozen) -> None:
 
 def folder(repo: Repo, frozen: Frozen) -> Path:
     """Return where a sweep's trials are journaled."""
-    return repo.make_state_dir("sweeps", frozen.group)
+    return repo.make_state_dir(_FOLDER, frozen.group)
+
+
+def unfinished(repo: Repo) -> dict[str, bool]:
+    """Return ``{sweep: whether somebody drives it now}`` of those that have not come to their end,
+    whose folders are there."""
+    top = repo.state_dir / _FOLDER
+    found = sorted(top.iterdir()) if top.is_dir() else []
+    return {
+        item.name: journal.is_alive(item)
+        for item in found
+        if item.name != journal.ASIDE and item.is_dir()
+    }

@@ -62,7 +62,7 @@ class Schedule:
         said = ((sweep_facts(item), item) for item in recorded)
         self.known = {plans.key(facts["point"], facts["seed"]): item for facts, item in said}
         self.closed = {key: item for key, item in self.known.items() if not is_open(item, again)}
-        self.search, points = taught_search(plan, self.closed.values(), jobs)
+        self.search, points = search_with_history(plan, self.closed.values(), jobs)
         self.total = points * plan.repeat
         highest = max((sweep_facts(item)["index"] for item in self.known.values()), default=-1)
         self._next_index = 0 if plan.search in searches.OWN else highest + 1
@@ -209,7 +209,7 @@ def by_point(experiments: Iterable[Experiment]) -> dict[str, list[Experiment]]:
     return found
 
 
-def taught_search(
+def search_with_history(
     plan: Plan, closed: Iterable[Experiment], jobs: int
 ) -> tuple[searches.Search, int]:
     """Return the plan's search, told of what is done, and how many points it gives in all."""

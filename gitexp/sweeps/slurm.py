@@ -60,7 +60,7 @@ class Slurm:
         self, repo: Repo, commit: str, jobs: int, address: str | None, _outlive: bool
     ) -> None:
         submitit = needed("submitit", "engine slurm", "slurm")
-        _sweep_out(repo, commit)
+        _remove_leftovers(repo, commit)
         self._repo = repo
         self._folder = repo.make_state_dir("submitit", f"{commit[:12]}-{secrets.token_hex(4)}")
         self._alive = journal.hold(self._folder)
@@ -137,7 +137,7 @@ class Slurm:
             overdue = time.monotonic() - self._told.get(key, math.inf) > _PATIENCE
             gone = waiting is not None and number not in waiting
             if overdue or (gone and key in self._gone):
-                self._end(key, functools.partial(_lost, fate(number)))
+                self._end(key, functools.partial(_lost, end_reason(number)))
             (self._gone.add if gone else self._gone.discard)(key)
 
     def _end(self, key: str, result: Callable[[], Result]) -> None:
@@ -156,12 +156,12 @@ def run_as_job(job: Job, root: str, folder: str) -> None:
     where = Path(folder)
     if where.exists():  # else its sweep is over
         _clear(where)
-        _heed_warnings(where, _minutes(job))
+        _end_when_warned(where, _minutes(job))
         with worktree.checkout(Repo.discover(root), job.commit, "sweep") as place:
             trial.run(job, str(place), folder)
 
 
-def _heed_warnings(where: Path, minutes: int) -> None:
+def _end_when_warned(where: Path, minutes: int) -> None:
     """Have the trial come to an end, and be recorded, where SLURM warns that it will end the job
     (``sbatch --signal``, which submitit asks for). submitit itself gives up a job without
     checkpoints, and takes each warning of a short one for that of its time limit."""
@@ -204,7 +204,7 @@ def queued() -> set[str] | None:
     return None if said is None else {*said.split()}
 
 
-def fate(job: str) -> str:
+def end_reason(job: str) -> str:
     """Return in words how a job ended that left the queue; SLURM forgets it in minutes."""
     shown = _ask("scontrol", "--oneliner", "show", "job", job) or ""
     found = re.search(r"\bJobState=(\w+)", shown) or re.match(
@@ -236,7 +236,7 @@ def cancel_queued(top: Path) -> list[str]:
     return cancelled
 
 
-def _sweep_out(repo: Repo, commit: str) -> None:
+def _remove_leftovers(repo: Repo, commit: str) -> None:
     """Remove what killed drivers of this sweep left of their jobs, and what is too old."""
     for folder in repo.make_state_dir("submitit").iterdir():
         old = time.time() - folder.stat().st_mtime > _KEPT

@@ -89,7 +89,7 @@ def sweep(
 def _no_trial(repo: str | os.PathLike[str]) -> Repo:
     if os.environ.get(JOIN):
         raise UsageError(
-            "a sweep inside of a trial: put the call of gitexp.sweep below `if __name__ =="
+            "a trial must not start a sweep: put the call of gitexp.sweep below `if __name__ =="
             " '__main__':`"
         )
     return Repo.discover(repo)
@@ -104,8 +104,8 @@ def _driven(
         _warn(f"{problem}; it waits on disk for gitexp sweep --resume {frozen.group}")
     if (sent := done.sent) and sent.left:
         _warn(
-            f"{len(sent.left)} experiments did not go to {sent.remote}: {sent.problem}; to push:"
-            f" gitexp push {sent.remote}"
+            f"could not push {len(sent.left)} experiments to {sent.remote}: {sent.problem};"
+            f" to push: gitexp push {sent.remote}"
         )
     return summary.frame(done)
 

@@ -1,10 +1,9 @@
 """One trial, as a worker runs it: a job of plain values in, a run's folder out. Nothing here writes
 into the user's repository.
 
-On the driver's machine the folder lies where the driver reads it, while it grows too. Elsewhere the
-worker makes its own work tree from a git bundle, and hands the folder's files back as bytes. What
-the command logs joins the run through GITEXP_RUN. A file ``stop`` in the folder says that the
-driver wants an end, and why; ``process_group.py`` notes the command there.
+On the driver's machine the driver reads the folder while it grows. Elsewhere the worker makes its
+own work tree from a git bundle, and hands the folder's files back as bytes. A file ``stop`` in the
+folder says that the driver wants an end, and why.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from gitexp.runs.journal_writer import Journal
 from gitexp.runs.run import ROOT, Run
 from gitexp.store import conditions
 from gitexp.sweeps import worktrees
-from gitexp.sweeps.worktrees import Place
+from gitexp.sweeps.worktrees import SharedWorktree
 
 if TYPE_CHECKING:
     from gitexp.sweeps.worker_push import PushTarget
@@ -103,7 +102,8 @@ def run(job: Job, place: str, folder: str, slot: int = 0) -> None:
 
 
 def _run(job: Job, root: Path, where: Path, slot: int) -> None:
-    _place(str(root)).tidy(job.commit)
+    # a clean work tree, and a run in it
+    _worktree(str(root)).tidy(job.commit)
     _link(job, root)
     lacking = _lacking(str(root), job.commit)
     facts = {
@@ -112,7 +112,7 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
         "pid": os.getpid(),
         "host": environment.host(),
         "root": str(root),
-        "extra": {**conditions.here(), **job.facts["extra"]},
+        "extra": {**conditions.current(), **job.facts["extra"]},
         "trailers": {"Hardware": environment.hardware()},
         "warnings": [lacking] if lacking else [],
     }
@@ -130,6 +130,7 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
         if FUNCTION not in job.command:
             live.read_arguments(parsed.config_files(job.command, inside))
             env = parsed.environ(env) if known.parser_params else env
+        # run the command
         watched = outputs.watch(root, inside)
         time.sleep(_TICK)
         begun = written.mark(where)
@@ -138,9 +139,9 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
         except OSError as error:
             code, why = 127, f"'{job.command[0]}' could not be started: {error.strerror}"
         if code == _TERMINATED and not why and "SLURM_JOB_ID" in os.environ:
-            # SLURM ends or requeues the job, and has us killed; else it was somebody's kill, and
-            # goes on
+            # SLURM ends or requeues the job, and has us killed; else it was somebody's kill
             time.sleep(_KILL_WAIT)
+        # log what it wrote and printed, and how it ended
         outputs.pick_up(live, root, watched)
         capture.capture_metrics(live, root, begun, known)
         outputs.keep_output(live)
@@ -161,7 +162,7 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
         owned.release()
 
 
-def run_away(job: Job, bundle: bytes) -> dict[str, bytes]:
+def run_without_clone(job: Job, bundle: bytes) -> dict[str, bytes]:
     """Run a trial on a machine without a clone, and return the files of its folder."""
     _end_orphans()
     with tempfile.TemporaryDirectory(prefix=_AWAY) as folder:
@@ -202,13 +203,13 @@ def stop(key: str, why: str) -> bool:
     return folder is not None
 
 
-def live_with_the_driver() -> None:
+def begin_local_worker() -> None:
     """Begin a worker beside the driver: without it there is no use, and Ctrl-C is its."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_outlive_no_driver, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with_driver, args=(os.getppid(),), daemon=True).start()
 
 
-def _outlive_no_driver(driver: int) -> None:
+def _end_with_driver(driver: int) -> None:
     while os.getppid() == driver or _running:  # a trial ends itself first, and writes down how
         time.sleep(_LOOK)
     os._exit(1)
@@ -318,18 +319,18 @@ def _requirements(program: str) -> str:
 def _lacking(root: str, commit: str) -> str | None:
     """Return a sentence that names what has no content in a work tree just brought to a commit."""
     repo = Repo.discover(root)
-    return content.told(content.missing(repo, Path(root), cloned=repo.git_dir == repo.common_dir))
+    return content.advice(content.missing(repo, Path(root), cloned=repo.git_dir == repo.common_dir))
 
 
 @functools.lru_cache
-def _place(root: str) -> Place:
-    return Place(Path(root))
+def _worktree(root: str) -> SharedWorktree:
+    return SharedWorktree(Path(root))
 
 
 def unpack(returned: Mapping[str, bytes], folder: Path) -> None:
-    """Write the files that ``run_away`` returned into a folder of the driver's."""
+    """Write the files that ``run_without_clone`` returned into a folder of the driver's."""
     top = folder.resolve()
-    # which says that it is over
+    # run.json last, which says that it is over
     for name, data in sorted(returned.items(), key=lambda item: item[0] == "run.json"):
         if name == "alive":  # the lock of whoever ran it
             continue

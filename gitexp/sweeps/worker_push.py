@@ -28,7 +28,7 @@ from gitexp.formats.errors import GitError, GitexpError
 from gitexp.repo import Repo
 from gitexp.runs import finish
 from gitexp.store import gathering
-from gitexp.store.entry import written
+from gitexp.store.entry import write_objects
 from gitexp.store.gathering import HEADS, Carried
 from gitexp.store.remote import transport
 from gitexp.store.remote.transport import Remote
@@ -78,7 +78,7 @@ def send(folder: Path, target: PushTarget, name: str, home: Path) -> None:
     try:
         with _lock:
             repo = _repository(target, home / "outbox")
-            made = written(repo, finish.entry(repo, folder), name)
+            made = write_objects(repo, finish.entry(repo, folder), name)
             commit, tag = (item.data if item else b"" for item in repo.objects([made.id, made.tag]))
             (folder / COMMIT).write_bytes(commit)
             (folder / TAG).write_bytes(tag)

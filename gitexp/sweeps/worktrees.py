@@ -21,7 +21,7 @@ from gitexp.repo import Repo, content, files
 from gitexp.runs import journal, worktree
 
 
-class Place:
+class SharedWorktree:
     """A work tree of ours, for one trial at a time."""
 
     def __init__(self, root: Path) -> None:

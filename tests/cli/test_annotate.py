@@ -127,9 +127,9 @@ def test_a_note_that_is_not_there_is_neither_edited_nor_removed(project: Project
     assert "no terminal" in project.error("note", "1", "--edit")
     assert "leave one out" in project.error("note", "1", "--remove", "x")
     assert "--edit or --remove" in project.error("note", "1", "--number", "1", "x")
-    assert notes.of(Repo.discover(project.root), project.git("rev-parse", "exp-1^{}")).texts == (
-        "one",
-    )
+    assert notes.events_of(
+        Repo.discover(project.root), project.git("rev-parse", "exp-1^{}")
+    ).texts == ("one",)
     project.gitexp("note", "1", "two")
     assert "has 2 notes that were" in project.error("note", "1", "--remove", "--number", "5")
 
@@ -146,7 +146,7 @@ def test_experiments_are_labelled_and_removed_by_a_condition(project: Project) -
     assert project.tags() == ["exp-2"]
     subprocess.run(["sh", "-e"], input=undo, text=True, cwd=project.root, check=True)
     assert project.tags() == ["exp-1", "exp-2", "exp-3"]
-    assert "no experiment fits" in project.error("rm", "--where", "status = killed", code=3)
+    assert "no experiment matches" in project.error("rm", "--where", "status = killed", code=3)
     assert "which experiment?" in project.error("rm")
 
 

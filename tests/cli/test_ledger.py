@@ -34,7 +34,7 @@ def test_a_discarded_experiment_leaves_the_list_and_is_not_lost(line: Project) -
     line.gitexp("keep", "exp-2")
     done = line.run("list", "--json")
     assert [item["name"] for item in json.loads(done.stdout)] == ["exp-2", "exp-1"]
-    assert "1 discarded is left out" in done.stderr
+    assert "left out: 1 discarded (--all-verdicts)" in done.stderr
     assert names(line, "--discarded") == ["exp-3"]
     assert names(line, "--all-verdicts") == ["exp-3", "exp-2", "exp-1"]
     assert names(line, "exp-3") == ["exp-3"]
@@ -160,7 +160,7 @@ def test_the_book_in_a_link_leaves_the_link_and_a_device_is_refused(line: Projec
     assert (line.root / "BOOK.md").is_symlink()
     assert "exp-3" in (line.root / "docs/BOOK.md").read_text()
     os.mkfifo(line.root / "pipe")
-    assert "no plain file" in line.error("book", "pipe")
+    assert "not a regular file" in line.error("book", "pipe")
 
 
 def test_an_empty_repository_has_an_empty_book_and_tree(empty: Project) -> None:

@@ -203,7 +203,7 @@ def test_status_is_shown_only_where_something_went_wrong(project: Project) -> No
     assert "killed" in project.gitexp("list")
 
 
-def test_groups(project: Project) -> None:
+def test_groups_show_the_mean_and_the_spread_of_their_metrics(project: Project) -> None:
     for depth, rmse in ((3, 10.0), (3, 12.0), (5, 4.0)):
         record(project, {"depth": depth}, {"rmse": rmse, **({"acc": 1.0} if rmse == 12 else {})})
     assert project.gitexp("list", "--group-by", "depth", "--sort", "rmse") == (

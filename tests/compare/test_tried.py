@@ -101,7 +101,7 @@ def test_a_spoilt_cache_is_made_anew(tries: Project) -> None:
 def test_there_is_nothing_where_nothing_was_tried(empty: Project) -> None:
     done = empty.run("tried")
     assert (done.returncode, done.stdout) == (0, "")
-    assert "nothing like it was tried" in done.stderr
+    assert "nothing similar was tried" in done.stderr
 
 
 def test_what_is_asked_wrongly_is_said_in_sentences(project: Project) -> None:

@@ -144,7 +144,7 @@ def test_a_repository_cannot_make_itself_trusted(forged: Project, tmp_path: Path
     assert (tmp_path / "ran").exists()
     (tmp_path / "ran").unlink()
     shown = forged.gitexp("verify", "exp-1", code=1)
-    assert "you trust nobody with its ED25519 key SHA256:" in shown
+    assert "nobody whom you trust has its ED25519 key SHA256:" in shown
     assert "(the repository's own list does not count)" in shown
     assert "gpg.ssh.allowedSignersFile FILE" in shown
     assert not (tmp_path / "ran").exists()
@@ -164,7 +164,7 @@ def test_no_other_way_into_the_users_trust(forged: Project, tmp_path: Path, plac
         forged.git("config", "--global", "gpg.ssh.allowedSignersFile", "allowed")
         forged.git("config", "--global", "gpg.ssh.program", "./evil")
         canary(forged.root)
-    assert "you trust nobody with its ED25519 key" in forged.gitexp("verify", "exp-1", code=1)
+    assert "nobody whom you trust has its ED25519 key" in forged.gitexp("verify", "exp-1", code=1)
     assert not [*tmp_path.rglob("ran")]
 
 

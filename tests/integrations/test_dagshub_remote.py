@@ -335,7 +335,7 @@ def test_a_push_hands_dvc_the_token_and_leaves_it_nowhere(
             capture_output=True,
         )
         project.gitexp("remote", "dagshub", "ada/nets")
-        data = dvc_pointers.here(Repo.discover())
+        data = dvc_pointers.in_work_tree(Repo.discover())
         assert dvc.transfer(Repo.discover(), "push", data.values()) == 0, "files are missing"
         assert [
             body for path, body in _Storage.kept.items() if path.startswith("/ada/nets.dvc/")
@@ -363,7 +363,7 @@ def test_doctor_removes_what_a_killed_transfer_left(project: Project) -> None:
     left = project.write(".git/gitexp/dvc-abc/.dvc/config", TOKEN)
     assert project.gitexp("doctor") == "all is well\n"
     os.utime(left.parents[1], (1e9, 1e9))
-    assert "mended: dvc-abc in .git/gitexp belongs to nobody any more" in project.gitexp(
+    assert "mended: dvc-abc in .git/gitexp is left over and no longer used" in project.gitexp(
         "doctor", "--fix"
     )
     assert not left.parents[1].exists()
@@ -402,7 +402,7 @@ def test_the_mlflow_server_is_known_from_the_git_remote(
     project: Project, url: str, found: bool
 ) -> None:
     project.git("remote", "add", "upstream", url)
-    home = dagshub_remote.find(Repo.discover(), HOST)
+    home = dagshub_remote.find_home(Repo.discover(), HOST)
     assert (home.mlflow if home else None) == (
         "https://dagshub.com/ada/nets.mlflow" if found else None
     )

@@ -145,7 +145,7 @@ def test_only_those_that_are_asked_for_are_written(some: Project) -> None:
     ] == ["exp-3"]
     assert (
         some.error("export", "csv", "--where", "lr > 99", code=3)
-        == "no experiment fits; to see them all: gitexp list"
+        == "no experiment matches; to see them all: gitexp list"
     )
 
 

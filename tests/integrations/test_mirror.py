@@ -391,7 +391,7 @@ def test_a_wrong_password_is_one_line_that_does_not_tell_it(
     record(project, metrics={"rmse": 1})
     said = project.error("export", "mlflow", f"{stranger.replace('//', '//ada:hunter2@')}/closed")
     assert said == (
-        f"{stranger}/closed does not let us in (401); check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+        f"{stranger}/closed refused the login (401); check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
     )
     assert "MLFLOW_TRACKING_TOKEN" in project.error(
         "export", "mlflow", f"{stranger}/closed", env={"MLFLOW_TRACKING_TOKEN": "wrong"}

@@ -76,7 +76,7 @@ def test_a_usual_repository_is_found_as_git_finds_it(
 ) -> None:
     change(project)
     project.write("deep/below/x.py", "")
-    assert discovery.find(project.root) is not None
+    assert discovery.find_repository(project.root) is not None
     for folder in (project.root, project.root / "deep/below"):
         assert by_us(folder) == by_git(folder, monkeypatch)
 
@@ -86,7 +86,7 @@ def test_a_link_to_a_folder_leads_where_git_goes(
 ) -> None:
     project.write("deep/below/x.py", "")
     (tmp_path / "link").symlink_to(project.root / "deep")
-    assert discovery.find(tmp_path / "link/below") is not None
+    assert discovery.find_repository(tmp_path / "link/below") is not None
     assert by_us(tmp_path / "link/below") == by_git(tmp_path / "link/below", monkeypatch)
 
 
@@ -190,7 +190,7 @@ def test_what_is_odd_is_left_to_git(
     project: Project, make: Callable[[Project], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make(project)
-    assert discovery.find(folder) is None
+    assert discovery.find_repository(folder) is None
     assert by_us(folder) == by_git(folder, monkeypatch)
 
 
@@ -200,7 +200,7 @@ def test_a_repository_of_somebody_else_is_not_trusted_before_git_trusts_it(
 ) -> None:
     record(project, {"lr": 0.1})
     os.chown(project.root, 54321, 54321)
-    assert discovery.find(project.root) is None
+    assert discovery.find_repository(project.root) is None
     assert "git does not trust" in project.error("list")
     project.git("config", "--global", "--add", "safe.directory", str(project.root))
     assert "exp-1" in project.gitexp("list")

@@ -95,10 +95,10 @@ def data(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pro
     monkeypatch.chdir(tmp_path / "project")
     made = Project(tmp_path / "project")
     repo = Repo.discover(made.root)
-    looks = {path: dvc_status._look(made.root / path) for path in dvc_pointers.here(repo)}
+    looks = {path: dvc_status._look(made.root / path) for path in dvc_pointers.in_work_tree(repo)}
     known = {
         path: [item.hash, look[0], False]
-        for path, item in dvc_pointers.here(repo).items()
+        for path, item in dvc_pointers.in_work_tree(repo).items()
         if (look := looks[path])
     }
     dvc_status._remember(repo, known)
@@ -198,7 +198,7 @@ def test_changed_data_that_stays_is_named(data: Project) -> None:
     assert "data" not in data.run("checkout", "1").stderr
     data.write("data/raw.csv", "only here\n")
     said = data.run("checkout", "2").stderr
-    assert "changed since the last dvc commit, left so: 'data/raw.csv'; to bring" in said
+    assert "changed since the last dvc commit, left as it is: 'data/raw.csv'; to bring" in said
     assert (data.root / "data/raw.csv").read_text() == "only here\n"
 
 

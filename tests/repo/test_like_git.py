@@ -246,11 +246,11 @@ def test_broken_notes_of_a_remote_stay_there_and_broken_ones_here_are_mended(
     project.git("clone", "-q", str(far.root), str(tmp_path / "clone"))
     clone = Project(tmp_path / "clone")
     done = clone.run("pull")
-    assert (done.returncode, "labels and notes did not come" in done.stderr) == (0, True)
+    assert (done.returncode, "labels and notes were not pulled" in done.stderr) == (0, True)
     clone.gitexp("label", "exp-1", "+good")
     clone.gitexp("log", "-M", "m=2")
     done = clone.run("push")
-    assert (done.returncode, "labels and notes did not go" in done.stderr) == (0, True)
+    assert (done.returncode, "labels and notes were not pushed" in done.stderr) == (0, True)
     assert far.git("rev-parse", ref) == blob
     clone.git("update-ref", ref, blob)
     assert "exp-1" in clone.gitexp("list")

@@ -168,7 +168,7 @@ def test_a_report_of_the_chosen_and_its_errors(project: Project) -> None:
         record(project, {"lr": at}, {"rmse": at})
     done = project.run("report", "--where", "lr > 1", "-o", "some.html")
     assert done.stderr.startswith("wrote some.html: 2 experiments")
-    assert "no experiment fits" in project.error("report", "--where", "lr > 9", code=3)
+    assert "no experiment matches" in project.error("report", "--where", "lr > 9", code=3)
     assert "cannot be written" in project.error("report", "-o", "nowhere/r.html")
     assert not [*project.root.glob(".*.part")]
 

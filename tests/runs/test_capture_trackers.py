@@ -88,7 +88,7 @@ def test_dvclive_in_a_plain_repository(project: Project) -> None:
     found = gitexp.get("exp-1")
     assert (found.params, [*found.metrics]) == ({"lr": 0.1}, ["train/loss"])
     assert steps("exp-1", "train/loss") == [(0, 1), (1, 0.5), (2, pytest.approx(1 / 3))]
-    assert "the command set DVC up here (.dvc, .dvcignore)" in said
+    assert "the command set up DVC here (.dvc, .dvcignore)" in said
     assert ".dvc" not in project.git("ls-tree", "-r", "--name-only", "exp-1").split()
     assert "1 run recorded already, nothing new" in project.run("import", "dvc").stderr
     # of what it left nothing becomes the next run's

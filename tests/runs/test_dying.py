@@ -241,7 +241,7 @@ def test_an_end_that_is_put_off_again_and_again_is_looked_at_by_one_thread() -> 
     before = threading.active_count()
     for at in range(20):
         deferred.later("key", functools.partial(ended.append, at), 60)
-        deferred.settle("key")
+        deferred.end_now("key")
     deferred.later("key", functools.partial(ended.append, 20), 60)
     assert threading.active_count() == before + 1
     assert deferred.cancel("key")

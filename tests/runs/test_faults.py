@@ -308,7 +308,7 @@ def test_what_lay_elsewhere_is_taken_back_once(tmp_path: Path) -> None:
     (folder / "metrics.csv").write_bytes(b'Name,Value,Timestamp,Step\n"a",1,1,0\r\n"a",2')
     (folder / "params.yml").write_bytes(b"old: 1\n")
     for _ in range(2):
-        place = fallback.place(folder)
+        place = fallback.fallback_folder(folder)
         assert place is not None
         (place / "metrics.csv").write_bytes(b'"a",2,1,1\r\n"a",3,1,2\r\n"torn')
         (place / "params.yml").write_bytes(b"new: 1\n")
@@ -327,12 +327,12 @@ def test_a_spare_place_that_another_user_made_is_not_used(
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
     folder = tmp_path / "run"
     folder.mkdir()
-    place = fallback.place(folder)
+    place = fallback.fallback_folder(folder)
     assert place is not None
     (place / "params.yml").write_bytes(b"planted: 1\n")
     os.chown(place, 65534, 65534)
     try:
-        assert fallback.place(folder) is None
+        assert fallback.fallback_folder(folder) is None
         fallback.take_back(folder)
         assert journal.read_params(folder) == {}
     finally:

@@ -102,7 +102,7 @@ def test_a_name_that_the_disk_refuses_only_warns(here: Project) -> None:
             for log in (run.log_image, run.log_table, lambda _, name: run.log_text("t", name)):
                 with pytest.raises(gitexp.UsageError, match="cannot be an artifact's name"):
                     log(np.zeros((2, 2)) if log == run.log_image else {"a": [1]}, name)
-        with pytest.warns(RuntimeWarning, match="this is missing"):
+        with pytest.warns(RuntimeWarning, match="could not be saved"):
             run.end()
     assert gitexp.get("@").status == "finished"
 

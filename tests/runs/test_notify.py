@@ -61,7 +61,7 @@ def test_a_webhook_that_fails_is_told_without_its_address(
     env = {"HOOK": f"{heard[0]}/broken"}
     done = project.run("run", "--notify", "webhook:HOOK", "--", "python", "-c", "", env=env)
     assert done.returncode == 0
-    assert "warning: the webhook was not told: it answered 500" in done.stderr
+    assert "warning: notifying the webhook failed: it answered 500" in done.stderr
     assert heard[0] not in done.stderr
 
 
@@ -74,7 +74,7 @@ def test_a_command_gets_the_facts(project: Project) -> None:
     assert (project.root / "status.txt").read_text() == "failed\n"
     done = project.run("run", "--notify", "exit 4", "--notify", "bell", "--", "python", "-c", "")
     assert done.returncode == 0
-    assert "'exit 4' was not told: it ended with 4" in done.stderr
+    assert "notifying 'exit 4' failed: it ended with 4" in done.stderr
     assert "\a" in done.stderr
 
 
@@ -84,8 +84,8 @@ def test_a_command_gets_the_facts(project: Project) -> None:
         ("https://example.org/secret", "a variable of the environment"),
         ("webhook:https://example.org/secret", "a variable of the environment"),
         ("webhook:NOWHERE", "$NOWHERE holds no address"),
-        ("webhook:", "is nothing to notify"),
-        (" ", "is nothing to notify"),
+        ("webhook:", "cannot be notified"),
+        (" ", "cannot be notified"),
     ],
 )
 def test_what_cannot_be_told_is_said_before_the_run(
@@ -131,7 +131,7 @@ def test_the_settings_say_what_is_told_before_the_end(
     project.gitexp("run", "--", "python", "live.py", env={"HOOK": address})
     assert [one["error"] for one in kept] == ["loss < 0.2", None]
     project.write(".gitexp.toml", 'notify_when = ["loss"]\n')
-    assert "is nothing to wait for" in project.error("run", "--", "true")
+    assert "is not a condition" in project.error("run", "--", "true")
 
 
 def test_what_is_only_printed_counts_too(project: Project) -> None:
@@ -146,16 +146,16 @@ def test_what_is_only_printed_counts_too(project: Project) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("loss", "is nothing to wait for"),
-        ("loss < x", "is nothing to wait for"),
+        ("loss", "is not a condition"),
+        ("loss < x", "is not a condition"),
         ("silent x", "is not a time"),
-        ("nan", "who is to be told?"),
+        ("nan", "--notify-when needs --notify"),
     ],
 )
 def test_a_condition_that_is_none_is_refused_before_the_run(
     project: Project, text: str, why: str
 ) -> None:
-    targets = () if why.startswith("who") else ("--notify", "bell")
+    targets = () if "needs --notify" in why else ("--notify", "bell")
     assert why in project.error("run", *targets, "--notify-when", text, "--", "true")
     assert project.tags() == []
 

@@ -58,7 +58,7 @@ def test_a_run_that_resumes_has_one_curve_and_one_line(here: Project) -> None:
     assert next(iter(old.points())) in [*found.points()]  # with its time
     assert f"Gitexp-Resumes: {old.id}" in here.git("log", "-1", "--format=%B", "exp-2")
     assert listed(here) == ["exp-2"]
-    assert "1 that a later run resumed is left out (--all-resumed)" in here.run("list").stderr
+    assert "left out: 1 that a later run resumed (--all-resumed)" in here.run("list").stderr
     assert listed(here, "--all-resumed") == ["exp-2", "exp-1"]
     assert listed(here, "exp-1") == ["exp-1"]
     here.gitexp("verify", "exp-2")

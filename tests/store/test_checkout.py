@@ -232,7 +232,7 @@ def test_code_only_keeps_head_and_results(two: Project) -> None:
 def test_who_stands_in_a_folder_that_goes_keeps_it_and_is_told(two: Project) -> None:
     done = two.run("checkout", "1", cwd=two.root / "more")
     assert done.returncode == 0
-    assert "the folder more that you stand in has nothing in exp-1" in done.stderr
+    assert "exp-1 has no folder more, which you are in" in done.stderr
 
 
 def test_modes_links_and_odd_names_come_back_as_they_were(project: Project) -> None:

@@ -107,6 +107,6 @@ def test_one_that_the_experiment_has_not_stays_in_its_folder(nested: Project) ->
     before = places(nested)
     done = nested.run("checkout", "exp-1", "--recurse-submodules")
     assert (nested.root / "li b/deep/a.py").read_text() == "2", done.stderr
-    assert "submodules that the experiment has not stay in their folders: 'li b'" in done.stderr
+    assert "submodules that the experiment does not have stay: 'li b'" in done.stderr
     nested.git("checkout", "main")
     assert places(nested) == before

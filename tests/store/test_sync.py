@@ -321,7 +321,7 @@ def test_names_that_are_in_the_way_of_ours_on_the_remote_cost_the_tags_only(
     assert "rename it there" in bob.error("push")
 
 
-def test_from_python(cloned: Clones, remote: Project) -> None:
+def test_pushing_and_pulling_from_python_says_what_went(cloned: Clones, remote: Project) -> None:
     ada, bob = cloned("ada"), cloned("bob")
     record(ada, {"lr": 1}, advance=False)
     assert gitexp.push(["exp-1"], repo=ada.root).experiments == {"exp-1": "exp-1"}

@@ -102,7 +102,7 @@ def test_a_login_that_is_refused_in_mid_push_is_no_hooks_doing(
     [
         ("http://127.0.0.1:9/nothing.git", "cannot be reached"),
         ("http://ada:s3cret@127.0.0.1:9/nothing.git", "cannot be reached"),
-        ("file:///nowhere/at/all.git", "is not there"),
+        ("file:///nowhere/at/all.git", "does not exist"),
         ("ext::sh -c 'touch hacked'", "does not use"),
     ],
 )
@@ -158,13 +158,13 @@ def test_the_users_own_pre_push_hook_has_its_say_and_can_be_passed_by(
     there = refs(remote)
     hook(Project(ada.root / ".git"), "pre-push", "echo a key; echo in train.py:3 >&2; exit 1")
     said = ada.error("push")
-    assert "declined: a key in train.py:3; --no-verify passes it by" in said
+    assert "declined: a key in train.py:3; to skip it: --no-verify" in said
     words = "echo Authentication failed at https://ada:s3cret@example.com; exit 1"
     hook(Project(ada.root / ".git"), "pre-push", words)
     said = ada.error("push")
-    assert "declined: Authentication failed at https://example.com; --no-verify" in said
+    assert "declined: Authentication failed at https://example.com; to skip it: --no-verify" in said
     hook(Project(ada.root / ".git"), "pre-push", "exit 1")
-    assert "declined; --no-verify passes it by" in ada.error("push")
+    assert "declined; to skip it: --no-verify" in ada.error("push")
     assert refs(remote) == there
     assert "pushed 2" in ada.gitexp("push", "--no-verify")
 

@@ -298,7 +298,7 @@ def test_a_trial_that_an_engine_ran_twice_arrives_once(
     job = schedule.job(frozen, first, collect.open_for(repo, frozen))
     job = replace(job, commit=clusters.remote_commit(repo, frozen.commit))
     bundle = clusters.bundle(repo, frozen.commit)
-    results = [worker.run_away(job, bundle) for _ in range(2)]
+    results = [worker.run_without_clone(job, bundle) for _ in range(2)]
     assert [worker_push.TAKEN in files for files in results] == [False, True]
     assert not any(worker_push.UNSENT in files for files in results)
     assert results[0][worker_push.TAG] != results[1][worker_push.TAG]
@@ -331,7 +331,7 @@ def test_what_a_worker_hands_back_as_its_experiment_must_be_of_the_trial(
     first = schedule.Schedule(frozen.plan, [], False, 1).next()
     assert first is not None
     job = replace(schedule.job(frozen, first), commit=clusters.remote_commit(repo, frozen.commit))
-    files = worker.run_away(job, clusters.bundle(repo, frozen.commit))
+    files = worker.run_without_clone(job, clusters.bundle(repo, frozen.commit))
     real = next(repo.objects([repo.refs("refs/tags/g/0")["refs/tags/g/0"]]))
     assert real is not None
     commit = next(repo.objects([ada.git("rev-parse", "g/0^{commit}")]))
@@ -359,7 +359,7 @@ def test_a_worker_that_may_not_push_hands_its_trial_to_the_driver_which_says_so(
         "sweep", "--workers-push", "--group", "g", "-p", "lr=1,2", "--", "python", "train.py"
     )
     assert done.returncode == 1
-    assert "2 experiments did not go to origin" in done.stderr
+    assert "could not push 2 experiments to origin" in done.stderr
     assert "no workers here" in done.stderr
     assert names(ada) == ["g/0", "g/1"]
     assert not pushed(remote, "g")

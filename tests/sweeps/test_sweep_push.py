@@ -120,7 +120,7 @@ def test_what_did_not_go_is_said_at_the_end_with_the_command_that_sends_it(
     done = ada.run("sweep", "-p", "lr=1,2", "--push", "--", "python", "train.py")
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("warning: 2 experiments did not go to origin: ")
+    assert last.startswith("warning: could not push 2 experiments to origin: ")
     assert "closed for good" in last
     assert last.endswith("; to push: gitexp push origin")
     assert len(ada.tags()) == 2

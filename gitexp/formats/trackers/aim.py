@@ -25,7 +25,7 @@ def read(path: Path) -> Iterator[Run]:
     where it is none, of which Aim would make one."""
     aim = needed("aim", "reading runs of Aim", "aim")
     if not (is_database(path) and (path.parent / "meta").is_dir()):
-        raise FormatError("it is no repository of Aim's")
+        raise FormatError("it is not a repository of Aim")
     with tempfile.TemporaryDirectory(prefix="gitexp-") as folder:
         shutil.copytree(path.parent, Path(folder, ".aim"))
         with contextlib.redirect_stderr(io.StringIO()):  # a progress bar

@@ -19,7 +19,7 @@ def read(path: Path) -> Iterator[Run]:
     whole = mapping(path)
     rows, meta = whole.get("iterations"), whole.get("meta")
     if not rows or not meta:
-        raise FormatError("no iteration is in it")
+        raise FormatError("it holds no iteration")
     passed = rows[-1]["passed_time"]
     started = path.stat().st_mtime - passed
     id = hashlib.sha256(path.read_bytes()).hexdigest()[:16]

@@ -23,11 +23,11 @@ def read(path: Path) -> Iterator[Run]:
     try:
         with zipfile.ZipFile(path) as whole:
             if whole.getinfo("messages.json").file_size > _LARGEST:
-                raise FormatError("its messages have more than 1 GB")
+                raise FormatError("its messages are larger than 1 GB")
             facts = json.loads(whole.read("experiment.json"))
             messages, cut = lines(path, whole.read("messages.json").decode("utf-8", "replace"))
     except (zipfile.BadZipFile, KeyError):
-        why = "it is empty, cut or no offline experiment of Comet's; a killed training leaves such"
+        why = "it is empty, cut or no offline experiment of Comet's, as after a killed training"
         raise FormatError(why) from None
     said = [(item["type"], item["payload"]) for item in messages]
     given = [item["param"] for kind, item in said if kind == "parameter_msg"]

@@ -1,4 +1,4 @@
-"""Guild AI's runs (guildai 0.8.1): a folder for each, with ``.guild/opref``, ``.guild/attrs`` and
+"""Guild AI's runs (guildai 0.9.0): a folder for each, with ``.guild/opref``, ``.guild/attrs`` and
 event files of what the script printed (``loss: 0.5``), beside those that it wrote itself.
 """
 

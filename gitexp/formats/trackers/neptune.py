@@ -64,7 +64,7 @@ def _offline(path: Path) -> _Facts:
     files = sorted(path.parent.glob("data-*.log"), key=lambda file: (len(file.name), file.name))
     rows, cut = lines(path, "\n".join(file.read_text("utf-8", "replace") for file in files))
     if not rows:
-        raise FormatError("nothing is logged in it; a killed training leaves such")
+        raise FormatError("nothing is logged in it, as after a killed training")
     id = path.parent.name.partition("__")[2] or path.parent.name
     facts = _Facts(id.partition("__")[0], rows[0]["at"], partly=cut)
     for row in rows:

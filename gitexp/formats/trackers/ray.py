@@ -25,7 +25,7 @@ def read(path: Path) -> Iterator[Run]:
     """Yield the trial of a folder."""
     rows, cut = lines(path, path.read_text("utf-8", "replace"))
     if not rows or not isinstance(rows[0], dict) or "trial_id" not in rows[0]:
-        why = "no report of a trial of Ray's is in it; a trial that failed at once leaves such"
+        why = "no report of a trial of Ray's is in it; as after a trial that failed at once"
         raise FormatError(why)
     first, last = rows[0], rows[-1]
     started = first["timestamp"] - first.get("time_total_s", 0)

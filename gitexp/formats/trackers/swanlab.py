@@ -36,7 +36,7 @@ def read(path: Path) -> Iterator[Run]:
             value, at = one.message(5).double(1), int(one.message(4).time() * 1000)
             points.append(MetricPoint(one.text(1), value, at, one.whole(2)))
     if not start.text(10):
-        raise FormatError("no run begins in it; a killed training leaves such")
+        raise FormatError("no run begins in it, as after a killed training")
     config, facts = path.parent / "files/config.yaml", path.parent / "files/swanlab-metadata.json"
     given = params.load_file(config) if config.exists() else {}
     told = mapping(facts) if facts.exists() else {}

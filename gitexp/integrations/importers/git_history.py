@@ -70,11 +70,13 @@ def find(
     tips = sorted({*branches.values(), repo.head().commit or ""} - {""})
     with repo.offline() as beside:
         edge = (files.read_bytes(repo.common_dir / "shallow") or b"").decode().split()
+        # walk history once: which files that may be results did each commit change?
         named = _pipelines(beside, tips)
         kind_of = functools.partial(_kind, globs=paths, named=named)
         history = _history(beside, tips, since, kind_of, named)
         changes = [change for past in history for change in past.changes]
         everywhere = sorted({change.path for change in changes if change.kind == "params"})
+        # pass over what is known
         todo = []
         for past in history:
             if past.ours:
@@ -85,6 +87,7 @@ def find(
                 yield Unread(past.commit.id[:10], _SHALLOW)
             else:
                 todo.append(past)
+        # read the files of the others, in batches
         rows = commit_files.Rows(beside)
         asked = [[*past.changes, *_unchanged_params(past, everywhere)] for past in todo]
         contents = commit_files.contents(beside, asked)

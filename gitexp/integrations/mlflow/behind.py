@@ -24,7 +24,7 @@ from gitexp.integrations.mlflow import artifacts, contents, database, runs, uris
 from gitexp.integrations.mlflow.sync import Follower
 from gitexp.integrations.mlflow.tables import Tables
 from gitexp.repo import Repo
-from gitexp.runs import deferred
+from gitexp.runs import deferred, journal
 from gitexp.store import names, notes
 
 _SECONDS = 0.3  # a loop that logs late writes few notes, not one for each value
@@ -81,7 +81,7 @@ class Behind:
         folder, commit = self._row(run_id)
         if not folder:
             return None, commit
-        path = self.repo.state_dir / "runs" / folder
+        path = journal.folder_of(self.repo, folder)
         return self.runs.join(run_id, path) if (path / "run.json").exists() else None, None
 
     def link(self, running: runs.Running, addresses: dict[str, str]) -> None:
@@ -98,14 +98,14 @@ class Behind:
         folder, commit = self._row(run_id)
         with errors():
             if folder:
-                artifacts.show(self.repo.state_dir / "runs" / folder, tree, address)
+                artifacts.show(journal.folder_of(self.repo, folder), tree, address)
             elif commit:
                 artifacts.fill(self.repo, commit, tree, address)
 
     def take_up(self, run_id: str, commit: str, found: Any, experiment: str) -> runs.Running:
         """Begin a run that goes on where a recorded one ended, with its params and metrics, on the
         code of now; ``found`` is what MLflow has of it."""
-        _settle(self.repo, commit)
+        _write_late_values(self.repo, commit)
         old = contents.of_commit(self.repo, commit)
         if old is None:
             raise NotFoundError(f"the experiment {commit[:10]} was removed meanwhile")
@@ -124,7 +124,7 @@ class Behind:
             "tags": dict(found.data.tags),
             **self.linked(run_id),
         }
-        self.runs.add(running, {**read.face, **facts}, follows=old.name)
+        self.runs.add(running, {**read.run_facts, **facts}, follows=old.name)
         with database.reading(self.path) as db:
             asked = "SELECT model_id, artifact_location FROM logged_models WHERE source_run_id = ?"
             models = {uris.model_files(model): at for model, at in db.execute(asked, [run_id])}
@@ -147,7 +147,7 @@ class Behind:
             live(running)
         elif commit:
             with errors():
-                _settle(self.repo, commit)  # since the run is read again from its notes
+                _write_late_values(self.repo, commit)  # since the run is read again from its notes
                 notes.add(self.repo, [commit], events(commit))
 
     def tag(self, run_id: str, tags: dict[str, str | None]) -> None:
@@ -227,9 +227,9 @@ def _key(repo: Repo, commit: str) -> str:
     return f"late {repo.state_dir} {commit}"
 
 
-def _settle(repo: Repo, commit: str) -> None:
+def _write_late_values(repo: Repo, commit: str) -> None:
     """Write now what came late for an experiment, and waits."""
-    deferred.settle(_key(repo, commit))
+    deferred.end_now(_key(repo, commit))
 
 
 def _write(repo: Repo, commit: str, key: str) -> None:

@@ -265,10 +265,10 @@ class Server:
     def _check(self, answer: httpx.Response) -> None:
         code = answer.status_code
         if code in (401, 403):
-            raise GitexpError(f"{self.uri} does not let us in ({code}); {self._advice}")
+            raise GitexpError(f"{self.uri} refused the login ({code}); {self._advice}")
         if 300 <= code < 400:
             to = message.one_line(answer.headers.get("location", "elsewhere"))
-            raise GitexpError(f"{self.uri} sends us to {to}; use that address")
+            raise GitexpError(f"{self.uri} redirects to {to}; use that address")
         if code >= 400:
             try:
                 said = answer.json()

@@ -13,7 +13,7 @@ from typing import Any
 from gitexp.formats import late_values, message, params, result_files
 from gitexp.formats import mlflow_words as convert
 from gitexp.formats.experiment import Experiment, MetricPoint
-from gitexp.integrations.mlflow.uris import FACE
+from gitexp.integrations.mlflow.uris import RUN_FACTS
 from gitexp.repo import Repo, trees
 from gitexp.store import histories
 from gitexp.store.index import Index
@@ -37,9 +37,9 @@ class Contents:
     is_whole: bool
 
     @cached_property
-    def face(self) -> dict[str, Any]:
+    def run_facts(self) -> dict[str, Any]:
         """What MLflow said of the run (``run_file.py``); empty where it logged none."""
-        return read_json(self.files.get(self.experiment.inside(FACE), b""))
+        return read_json(self.files.get(self.experiment.inside(RUN_FACTS), b""))
 
     @property
     def edits(self) -> list[dict[str, Any]]:
@@ -54,7 +54,7 @@ class Contents:
     def points(self) -> Iterator[MetricPoint]:
         """Yield all its metric values; raise FormatError where a file lacks, or is odd."""
         late = late_values.points(self.experiment.extra.get("events", ()))
-        return chain(result_files.of(self.experiment.files, self.file), late)
+        return chain(result_files.points_of(self.experiment.files, self.file), late)
 
     def params(self) -> Mapping[str, Any]:
         """Return the params flat: from their files where these were read, or the summary cut one;
@@ -69,7 +69,7 @@ class Contents:
 
     def spelt(self, flat: Mapping[str, Any]) -> dict[str, str]:
         """Return the texts of params: as MLflow wrote them, ``1e5`` and not ``100000.0``."""
-        known = texts(self.face.get("params"))
+        known = texts(self.run_facts.get("params"))
         late = [texts(edit.get("params")) for edit in self.edits]
         found = {name: known.get(name, convert.param_text(value)) for name, value in flat.items()}
         return {name: text for some in (found, *late) for name, text in some.items()}
@@ -96,7 +96,7 @@ def paths(experiment: Experiment) -> list[str]:
     params where the summary cut one."""
     return [
         *result_files.paths(experiment.files),
-        *([experiment.inside(FACE)] if "mlflow" in experiment.extra else ()),
+        *([experiment.inside(RUN_FACTS)] if "mlflow" in experiment.extra else ()),
         *(result_files.paths(experiment.files, "params") if _is_cut(experiment) else ()),
     ]
 

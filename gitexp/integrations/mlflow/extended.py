@@ -135,7 +135,7 @@ def take_in(repo: Repo, path: Path, runs: Iterable[str]) -> None:
                     )
             for run in [run for run, commit in lacking if commit == item.id]:
                 with suppress(FormatError):
-                    Tables(db, "").put_metrics(run, result_files.of(item.files, found.file))
+                    Tables(db, "").put_metrics(run, result_files.points_of(item.files, found.file))
                 db.execute(_TAKEN, [run, item.id])
 
 

@@ -2,14 +2,9 @@
 artifacts on request.
 
 An experiment's run is found again by its tag ``gitexp.id``, whatever it is called and whoever
-mirrored it, so doing it twice changes nothing. A run gets the tag ``gitexp.mirrored`` together with
-its last values: one without it was interrupted, and is given what it lacks. Where a killed client's
-last request still made a second one, the half one is deleted the next time (MLflow keeps it in its
-trash). Experiments never change, so of a whole run only labels and notes are brought up to date; a
-description that somebody edited in MLflow stays theirs.
-
-git is read in one pass and by this thread alone; a small pool of threads talks to the server, which
-takes most of the time.
+mirrored it, so doing it twice changes nothing. Where a killed client's last request still made a
+second one, the half one is deleted the next time. Of a whole run only labels and notes are brought
+up to date; a description that somebody edited in MLflow stays theirs.
 """
 
 from __future__ import annotations
@@ -97,7 +92,7 @@ def mirror(
         progress: called with how many are done, and of how many.
 
     Raises:
-        GitexpError: the server cannot be reached, or does not let us in. What went there before is
+        GitexpError: the server cannot be reached, or refuses the login. What went there before is
             found the next time.
     """
     # one may have two names here

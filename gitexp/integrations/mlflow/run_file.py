@@ -18,14 +18,14 @@ from gitexp.repo import files, locks
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """Return the face of an active run in ``folder``; empty where MLflow knows nothing of
+    """Return what MLflow says of an active run in ``folder``; empty where MLflow knows nothing of
     it."""
-    return files.read_mapping(folder / "artifacts" / uris.FACE)
+    return files.read_mapping(folder / "artifacts" / uris.RUN_FACTS)
 
 
 def change(folder: Path, by: Callable[[dict[str, Any]], object]) -> None:
-    """Have ``by`` change the face of a run that is going on."""
-    target = folder / "artifacts" / uris.FACE
+    """Have ``by`` change what MLflow says of an active run."""
+    target = folder / "artifacts" / uris.RUN_FACTS
     with locks.Held(folder / "face.lock"):
         known = read(folder)
         by(known)

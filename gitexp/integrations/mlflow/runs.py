@@ -56,7 +56,7 @@ class Running:
         """Journal metric values."""
         self.run.log_points(points)
         if self.finished:
-            deferred.touch(self.run.id)
+            deferred.postpone(self.run.id)
 
     def log_params(self, texts: dict[str, str]) -> None:
         """Journal params, as numbers where their text is one, and keep the text where it cannot be
@@ -86,7 +86,7 @@ class Running:
         self.change(lambda known: known.update({"stage": stage}))
 
     def change(self, by: Callable[[dict[str, Any]], object]) -> None:
-        """Change the run's face."""
+        """Change what MLflow says of the run."""
         if not self.run.silent:
             run_file.change(self.run.folder, by)
 
@@ -102,7 +102,7 @@ class Running:
             or multiprocessing.parent_process() is not None
         )
         # MLflow's own word comes while the exception does
-        passing = exit_status.of(sys.exc_info()[1])[1]
+        passing = exit_status.status_of(sys.exc_info()[1])[1]
         error = None if ours == "finished" else passing or f"MLflow says {status}"
         if not at_once and ours == "finished":
             self.run.end_later(ours, error)
@@ -179,7 +179,7 @@ class Runs:
         """Know a run that was begun, by MLflow's id of it.
 
         Args:
-            facts: what its face says from now on: that id as ``run``, the ``experiment``, and more.
+            facts: what it is to say of the run: that id as ``run``, the ``experiment``, and more.
             more: what else its experiment is to say of MLflow's.
         """
         running.id = facts["run"]

@@ -219,7 +219,7 @@ class Follower:
 
 def write_experiment(tables: Tables, run: str, found: Contents) -> None:
     """Write an experiment as an MLflow run."""
-    value, known, edits = found.experiment, found.face, found.edits
+    value, known, edits = found.experiment, found.run_facts, found.edits
     start = int(value.started.timestamp() * 1000)
     end = start + int((value.duration or 0) * 1000)
     status = convert.run_status(value.status)
@@ -290,7 +290,7 @@ def _stamp(folder: Path) -> str:
             elif entry.name.endswith((".json", ".yml")) or entry.name == "face.lock":
                 facts.append((entry.name, entry.stat().st_mtime_ns))
     with suppress(OSError):
-        facts.append((uris.FACE, (folder / "artifacts" / uris.FACE).stat().st_mtime_ns))
+        facts.append((uris.RUN_FACTS, (folder / "artifacts" / uris.RUN_FACTS).stat().st_mtime_ns))
     facts.append(("alive", journal.is_alive(folder)))
     return f"{hashlib.sha256(repr(sorted(facts)).encode()).hexdigest()} {size}"
 

@@ -182,7 +182,7 @@ class GitStore(ExtendedStore):
         running = self._behind.runs.find(run_id)
         if running and running.finished and running.ours and _AUTOLOGGED not in found.data.tags:
             # whoever looks at a finished run wants its commit; autologging looks before it scores
-            deferred.settle(running.run.id)
+            deferred.end_now(running.run.id)
             found = super().get_run(run_id)
         self._behind.fill(run_id, uris.RUN_FILES, found.info.artifact_uri)
         return found
@@ -212,7 +212,7 @@ class GitStore(ExtendedStore):
         said = points(dict.fromkeys(metrics))
         running, commit = self._behind.of(run_id)
         if any(metric.model_id is not None for metric in metrics):
-            said = self._unsaid(run_id, said)
+            said = self._new_points(run_id, said)
         if running and not running.deleted:
             running.log_points(said)
             return
@@ -221,7 +221,7 @@ class GitStore(ExtendedStore):
         if commit and said:
             self._behind.log_late(run_id, commit, said)
 
-    def _unsaid(self, run_id: str, said: list[MetricPoint]) -> list[MetricPoint]:
+    def _new_points(self, run_id: str, said: list[MetricPoint]) -> list[MetricPoint]:
         """Return the points that the run has not yet: ``log_model`` says the run's metrics once
         more, as the model's."""
         self.take_in([run_id])

@@ -19,7 +19,7 @@ from gitexp.repo import Repo
 from gitexp.store.connectivity import is_partial
 
 RUN_FILES = ".gitexp/artifacts"  # in the tree
-FACE = ".gitexp/mlflow.json"
+RUN_FACTS = ".gitexp/mlflow.json"
 
 
 def repository(uri: str) -> Repo:

@@ -202,7 +202,7 @@ class Outgoing:
             moved = transport.has_moved(item)
             if item.target == self.remote.branch and item.source == self.moving and not race:
                 self.moving = None
-                self.kept_back = self._way_in() if moved else transport.reason(item, said)
+                self.kept_back = self._merge_hint() if moved else transport.reason(item, said)
             elif item.target.startswith(HEADS) and (moved or race):
                 self._look_at_owners()
             elif item.target == notes.REF and moved:
@@ -210,7 +210,9 @@ class Outgoing:
             elif item.target.startswith(TAGS) and "already exists" in item.reason and not race:
                 self._tries[item.source] = self._tries.get(item.source, 0) + 1
             elif not race:
-                self._give_in(item, said, any(other.source == self.moving for other in refused))
+                self._retry_without_branch(
+                    item, said, any(other.source == self.moving for other in refused)
+                )
                 return False
             lost = lost or race
         # others push these numbers just now, and names of one's own end the race for all of them
@@ -218,7 +220,7 @@ class Outgoing:
             self._tries = {tag: max(1, self._tries.get(tag, 0)) for tag in self.tags}
         return lost
 
-    def _way_in(self) -> str:
+    def _merge_hint(self) -> str:
         """Return how a branch that moved there comes together with the one here: by a merge, since
         a rebase would copy experiments, and past the results, which differ in any two."""
         branch = (self.remote.branch or "").removeprefix("refs/heads/")
@@ -254,7 +256,7 @@ class Outgoing:
             )
         self.tags = left
 
-    def _give_in(self, item: Update, said: str, with_branch: bool) -> None:
+    def _retry_without_branch(self, item: Update, said: str, with_branch: bool) -> None:
         """Try again without the branch where a hook refused everything, which may be for the branch
         alone; else give up."""
         why = transport.reason(item, said)

@@ -96,7 +96,7 @@ def push(
     repo = index.repo
     known = settings.load(repo.root, repo.project)
     head = repo.found_at or repo.head()
-    there = transport.find(repo, remote, head)
+    there = transport.find_remote(repo, remote, head)
     new = _lacking(index, there, experiments)
     named = dvc.of_experiments(repo, [item.commit for item in new]) if data and not dry_run else ()
     missing = _send_data(repo, named)
@@ -140,7 +140,7 @@ def pull(
         data: bring that of new experiments, where DVC has a remote.
         all_files: bring every file of all experiments into a partial clone, not only their results.
     """
-    there = transport.find(repo, remote, repo.found_at)
+    there = transport.find_remote(repo, remote, repo.found_at)
     before = _seen(repo, there)
     if transport.has_news(repo, there, before, prune):
         transport.fetch(repo, there, prune=prune, progress=progress)
@@ -154,6 +154,18 @@ def pull(
     named = dvc.of_experiments(repo, new) if data else ()
     problem = _bring_data(repo, named)
     return Pulled(there.name, len(new), noted, 0 if problem else len(named), problem, files, unread)
+
+
+def unpushed(index: Index, remote: str) -> list[Experiment]:
+    """Return the experiments of this clone that a remote lacks as far as is known here, oldest
+    first; the remote is not asked."""
+    repo, waiting = index.repo, index.unpushed(remote)
+    if waiting and not index.knows(remote) and clone.load(repo) is None:
+        # a new clone: git itself brought what others' pushes gathered
+        tips = repo.refs(f"refs/remotes/{remote}/{gathering.HEADS.removeprefix('refs/heads/')}")
+        there = {item.tag for tip in tips.values() for item in gathering.read(repo, tip)[1]}
+        waiting = [item for item in waiting if item.tag not in there]
+    return waiting
 
 
 def _lacking(index: Index, remote: Remote, chosen: Sequence[Experiment]) -> list[Carried]:

@@ -51,12 +51,13 @@ class Update(NamedTuple):
     reason: str
 
 
-def find(repo: Repo, name: str | None = None, head: Head | None = None) -> Remote:
+def find_remote(repo: Repo, name: str | None = None, head: Head | None = None) -> Remote:
     """Return the remote called ``name``; without a name the one that ``git push`` would take.
 
     Raises:
         UsageError: there is none, or none of that name.
     """
+    # the remotes that there are, and those that `git push` would look at, in its order
     head = head or repo.head()
     branch = head.short
     config = {key: value for _, key, value in repo.scoped_config(r"^(remote|branch)\.")}
@@ -81,6 +82,7 @@ def find(repo: Repo, name: str | None = None, head: Head | None = None) -> Remot
             raise UsageError(f"there is no remote '{name}'.{near}")
         none = "no remote; to add one: git remote add origin ADDRESS"
         raise UsageError(f"there is {'more than one remote, say which' if remotes else none}")
+    # where the branch goes there, and what a partial clone left there
     mine = config.get(f"branch.{branch}.remote") == chosen
     there = config.get(f"branch.{branch}.merge") if mine else None
     promisors = tuple(item for item in remotes if config.get(f"remote.{item}.promisor") == "true")
@@ -120,7 +122,7 @@ def fetch(
                 # A tag there became a folder of tags, or the other way round, and the one that is
                 # gone has to go here, too.
                 fetch(repo, remote, refspecs(remote)[:1], prune=True)
-            elif not lock_files.freed(repo, error.stderr):
+            elif not lock_files.are_gone(repo, error.stderr):
                 raise
             _ask(repo, remote, *asked, progress=progress)
 
@@ -148,7 +150,7 @@ def complete(repo: Repo) -> None:
         UsageError: there is no remote.
         GitError: it cannot be reached.
     """
-    remote = find(repo)
+    remote = find_remote(repo)
     more = ["--unshallow"] if repo.is_shallow else []
     try:  # quiet, it would not say why it failed
         _ask(repo, remote, "fetch", "--tags", *more, "--", remote.name)
@@ -303,7 +305,7 @@ _WORDS = 600  # characters of what a hook says
 _FAULTS = {  # what git says: what we say; a hook may print all that follows
     # where the connection broke, it was no hook: that has its say before anything is sent
     r"pre-push hook|(?<!hung up unexpectedly\n)error: failed to push some refs to .*\n?$": (
-        "the pre-push hook of this repository declined{words}; --no-verify passes it by"
+        "the pre-push hook of this repository declined{words}; to skip it: --no-verify"
     ),
     r"terminal prompts disabled|Authentication failed|could not read (?:Username|Password)"
     r"|HTTP 401|returned error: 401|Invalid username": (
@@ -320,7 +322,7 @@ _FAULTS = {  # what git says: what we say; a hook may print all that follows
     r"|Network is unreachable|unable to access": ("{name} cannot be reached: {line}"),
     r"does not appear to be a git repository|[Rr]epository .*not found|not found"
     r"|Could not read from remote": (
-        "{name} is not there, or not for you: {line}; see: git remote -v"
+        "{name} does not exist, or you may not read it: {line}; see: git remote -v"
     ),
 }
 

@@ -233,7 +233,7 @@ def test_a_value_is_never_taken_for_sql(index: Index, value: str) -> None:
         ("lr ! 3", "where 'lr ! 3', at '! 3' (character 4): '!' means nothing here; write !="),
         (
             "rmse < big",
-            "where 'rmse < big', at 'big' (character 8): 'rmse' is a number, and big is none",
+            "where 'rmse < big', at 'big' (character 8): 'rmse' is a number, and big is not",
         ),
         (
             "started > soon",

@@ -25,7 +25,7 @@ def test_without_dvc_nothing_is_looked_for_and_a_large_artifact_is_refused(
 ) -> None:
     project.write("odd.dvc", "not a pointer")
     repo = Repo.discover(project.root)
-    assert dvc_status.settle(repo, settings.load(repo.root)) == dvc_status.Settled()
+    assert dvc_status.commit_changed(repo, settings.load(repo.root)) == dvc_status.Settled()
     project.write(".gitexp.toml", "max_file_size = '1kB'\n")
     project.write("model.pt", b"x" * 2000)
     said = project.error("log", "-M", "rmse=1", "--artifact", "model.pt")
@@ -67,7 +67,7 @@ def test_a_damaged_pointer_counts_as_none(project: Project, name: str, text: str
     (project.root / ".dvc").mkdir()
     project.commit()
     repo = Repo.discover(project.root)
-    assert dvc_pointers.of_commit(repo, "HEAD") == dvc_pointers.here(repo) == {}
+    assert dvc_pointers.of_commit(repo, "HEAD") == dvc_pointers.in_work_tree(repo) == {}
 
 
 def test_pointers_are_read_in_all_forms(project: Project) -> None:

@@ -120,4 +120,4 @@ def test_system_metrics_look_at_a_stretch_of_time(project: Project) -> None:
 def test_a_run_that_has_ended_is_said_to(project: Project) -> None:
     project.gitexp("log", "--metric", "loss=1")
     assert project.gitexp("watch", "exp-1") == "exp-1 has ended; gitexp show exp-1\n"
-    assert "there is no such run 'exp-7'" in project.error("watch", "exp-7", code=3)
+    assert "there is no run 'exp-7'" in project.error("watch", "exp-7", code=3)
