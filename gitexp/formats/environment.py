@@ -109,11 +109,6 @@ def _names(folder: str) -> list[str]:
         return []
 
 
-def python_version(text: str) -> str | None:
-    """Return the Python version that ``requirements`` wrote."""
-    return parse_requirements(text.partition("\n")[0]).get("python")
-
-
 def parse_requirements(text: str) -> dict[str, str]:
     """Return ``{"python": "3.11.7", "numpy": "1.26.4"}`` for what ``requirements`` wrote."""
     versions = {}

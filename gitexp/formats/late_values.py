@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
@@ -71,12 +72,10 @@ def last(
     points, and is asked where a metric has late and recorded values."""
     added = [*points(events)]
     names = {point.name for point in added}
-    if not names & recorded.keys():
-        return {**recorded, **metrics.last_values(added)}
-    try:
-        before = [point for point in course() if point.name in names]
-    except GitexpError:  # not in this clone
-        before = []
+    before: list[MetricPoint] = []
+    if names & recorded.keys():
+        with suppress(GitexpError):  # not in this clone
+            before = [point for point in course() if point.name in names]
     return {**recorded, **metrics.last_values(chain(before, added))}
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -36,6 +37,15 @@ def double(value: float) -> float:
         return float(value)
     except OverflowError:
         return math.inf if value > 0 else -math.inf
+
+
+def single(data: bytes) -> float:
+    """Return a number of 32 bits as people write it: 0.1, and not 0.10000000149."""
+    (value,) = struct.unpack_from("<f", data)
+    for digits in (6, 7, 8):
+        if struct.pack("<f", short := float(f"{value:.{digits}g}")) == data[:4]:
+            return short
+    return float(f"{value:.9g}")
 
 
 def number(name: str, value: Any) -> float:

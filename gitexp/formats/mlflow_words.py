@@ -48,7 +48,7 @@ LABELS = "gitexp.labels"
 DEFAULT = "Default"  # MLflow's experiment for runs that belong to none
 _STATUSES = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 _ODD = re.compile(r"[^/\w.\- :]|_(?=x[0-9A-F]{4})")
-_SPELLED = re.compile(r"_x([0-9A-F]{4,6})_")
+_SPELLED = re.compile(r"_x(0?[0-9A-F]{4,5}|10[0-9A-F]{4})_")
 _LARGEST = 1.7976931348623157e308
 _FARTHEST = 2**63 - 1
 _CONSTANTS = {"True": True, "False": False, "None": None}
@@ -137,9 +137,7 @@ def key(name: str) -> str:
 
 def name(key: str) -> str:
     """Return the name that ``key`` spelled."""
-    return _SPELLED.sub(
-        lambda match: chr(int(match[1], 16)) if int(match[1], 16) <= 0x10FFFF else match[0], key
-    )
+    return _SPELLED.sub(lambda match: chr(int(match[1], 16)), key)
 
 
 def param_text(value: Any) -> str:
@@ -187,17 +185,12 @@ def latest_of(data: bytes) -> list[MetricPoint] | None:
     them."""
     if not data.startswith(metrics.HEADER):
         return None
-    found: dict[bytes, tuple[int, int, bytes]] = {}
+    found: dict[bytes, tuple[tuple[int, int], bytes]] = {}
     with suppress(ValueError, OverflowError):
         for name, value, time, step in zip(*metrics.columns(data[len(metrics.HEADER) :])):
-            at = int(step), int(time)
-            known = found.get(name)
-            if (
-                known is None
-                or at > known[:2]
-                or (at == known[:2] and _rank(value) > _rank(known[2]))
-            ):
-                found[name] = *at, value
+            at, known = (int(step), int(time)), found.get(name)
+            if not known or at > known[0] or (at == known[0] and _rank(value) > _rank(known[1])):
+                found[name] = at, value
         return [
             MetricPoint(
                 name[1:-1].decode(),
@@ -205,14 +198,13 @@ def latest_of(data: bytes) -> list[MetricPoint] | None:
                 metrics.milliseconds(str(time)),
                 step,
             )
-            for name, (step, time, value) in found.items()
+            for name, ((step, time), value) in found.items()
         ]
     return None
 
 
 def _rank(value: bytes) -> float:
-    number = float(value)
-    return 0.0 if math.isnan(number) else number
+    return metric_row(float(value))[0]
 
 
 def metric_json(point: MetricPoint) -> dict[str, Any]:

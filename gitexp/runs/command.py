@@ -214,18 +214,12 @@ class _Handed:
 def _signals_handed_on(group: bool) -> Iterator[_Handed]:
     """Hand signals on to the command; Ctrl-C twice kills a group. On a terminal both get it."""
     handed = _Handed(group)
-    if threading.current_thread() is not threading.main_thread():
-        yield handed
-        return
     numbers = [getattr(signal, name) for name in _FORWARDED if hasattr(signal, name)]
-    old = {number: signal.signal(number, handed.take) for number in numbers}
     shared = sys.platform == "win32" or (not group and _on_foreground())
-    old[signal.SIGINT] = signal.signal(signal.SIGINT, handed.note if shared else handed.take)
-    try:
+    handlers = dict.fromkeys(numbers, handed.take)
+    handlers[signal.SIGINT] = handed.note if shared else handed.take
+    with process_group.handling(handlers):
         yield handed
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
 
 
 def _on_foreground() -> bool:

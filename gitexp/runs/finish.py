@@ -92,7 +92,7 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
             "Error": error,
             "Not-Kept": ", ".join([*facts.get("unkept", ()), *large]) or None,
             "Directory": None if directory == "." else directory,
-            "Python": environment.python_version(requirements),
+            "Python": environment.parse_requirements(requirements).get("python"),
             "Host": facts.get("host"),
             "Hardware": environment.hardware(),
             **conditions.trailers(extra),

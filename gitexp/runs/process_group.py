@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from gitexp.formats import environment
@@ -36,6 +38,19 @@ def note(folder: Path, group: int) -> None:
     """Keep the number of the group; a full disk ends no command for the sake of that."""
     with suppress(OSError):
         files.replace(folder, folder / GROUP, f"{group} {environment.host()}".encode())
+
+
+@contextmanager
+def handling(handlers: Mapping[int, Callable[[int, FrameType | None], Any]]) -> Iterator[None]:
+    """Have signals go to their handlers meanwhile; in the main thread, since no other one may."""
+    if threading.current_thread() is not threading.main_thread():
+        handlers = {}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def runs(folder: Path) -> bool:

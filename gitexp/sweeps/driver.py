@@ -11,11 +11,10 @@ import queue
 import secrets
 import shutil
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -145,7 +144,7 @@ class Driver:
 
     def run(self) -> Done:
         """Run what is to run; returns early after Ctrl-C, with all recorded that ended."""
-        with self._interrupts():
+        with process_group.handling({signal.SIGINT: self._press, signal.SIGTERM: self._press}):
             try:
                 while self._fed() or self._running:
                     self._tell()
@@ -273,24 +272,11 @@ class Driver:
             item.stopped = True
             self._engine.stop(item.job, item.folder, why)
 
-    @contextmanager
-    def _interrupts(self) -> Iterator[None]:
+    def _press(self, number: int, frame: Any) -> None:
         """Ctrl-C once: start nothing more. Twice: end what runs. A third time: leave at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def pressed(number: int, frame: Any) -> None:
-            self._presses += 1
-            if self._presses > 2:
-                raise KeyboardInterrupt
-
-        old = {number: signal.signal(number, pressed) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in old.items():
-                signal.signal(number, handler)
+        self._presses += 1
+        if self._presses > 2:
+            raise KeyboardInterrupt
 
     # -- telling -----------------------------------------------------------------------------------
 

@@ -201,6 +201,12 @@ def objective(plan: Plan, experiment: Experiment) -> float | None:
     return None if found is None or math.isnan(found) or PRUNED in experiment.labels else found
 
 
+def reached(plan: Plan, experiments: Iterable[Experiment]) -> list[float]:
+    """Return the objectives that the finished ones of some trials reached."""
+    found = [objective(plan, item) for item in experiments if item.status == "finished"]
+    return [value for value in found if value is not None]
+
+
 def by_point(experiments: Iterable[Experiment]) -> dict[str, list[Experiment]]:
     """Return the trials of each point, one for each of its seeds."""
     found: dict[str, list[Experiment]] = {}
@@ -216,8 +222,7 @@ def search_with_history(
     rounds = by_point(closed)
     history = []
     for items in rounds.values():
-        reached = [objective(plan, item) for item in items if item.status == "finished"]
-        values = [value for value in reached if value is not None]
+        values = reached(plan, items)
         if len(items) >= plan.repeat and values:
             history.append((sweep_facts(items[0])["point"], sum(values) / len(values)))
     return searches.make(plan, history, tried=len(rounds), several=jobs > 1)

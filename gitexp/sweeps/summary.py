@@ -80,8 +80,7 @@ def frame(done: Done) -> pd.DataFrame:
 
 
 def _row(plan: Plan, items: list[Experiment]) -> Row:
-    reached = [schedule.objective(plan, item) for item in items if item.status == "finished"]
-    values = [value for value in reached if value is not None]
+    values = schedule.reached(plan, items)
     found = spread(values) if values else None
     point = items[0].extra["sweep"]["point"]
     return Row(point, tuple(items), found and found.mean, found and found.std)

@@ -114,7 +114,7 @@ def on_disk(uri: str, since: float = 0) -> Store:
     path, of_sqlite = Path(re.sub(r"^sqlite:/{0,3}", "", uri)), uri.startswith("sqlite:")
     if path.is_file() and (of_sqlite or found.is_database(path)):
         return _database(path, int(since * 1000))
-    folder = _local(uri)
+    folder = local(uri)
     if folder and folder.is_dir():
         return _folder(folder, since)
     if "://" in uri and not of_sqlite:
@@ -181,12 +181,7 @@ def _artifacts(
     return {path.relative_to(folder).as_posix(): path for path in files_in(folder, "*")[0]}, ()
 
 
-def here(item: Stored, _: Path) -> Path | None:
-    """Return the folder of artifacts that lie on this machine."""
-    return _local(item.artifacts)
-
-
-def _local(uri: str) -> Path | None:
+def local(uri: str) -> Path | None:
     """Return the path on this machine that an address names, None where it names another place."""
     if uri.startswith("file:"):
         return Path(url2pathname(unquote(urlsplit(uri).path)))
@@ -238,7 +233,7 @@ def _database(path: Path, since: int) -> Store:
         for key, value, is_nan, *at in ask(_POINTS, run):
             yield MetricPoint(convert.name(key), convert.metric_value(value, bool(is_nan)), *at)
 
-    return Store(found.shown(path), runs, points, here)
+    return Store(found.shown(path), runs, points, lambda item, _: local(item.artifacts))
 
 
 # -- a folder of files -----------------------------------------------------------------------------

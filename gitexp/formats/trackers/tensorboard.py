@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from gitexp.formats import params
 from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import MetricPoint
+from gitexp.formats.metrics import single
 from gitexp.formats.trackers.found import Found, Progress, Run, Unread, files_in, moment, shown
 from gitexp.formats.trackers.protobuf import Message, whole
 
@@ -233,7 +234,7 @@ def _events(path: Path, partly: list[Unread], check: bool = True) -> Iterator[_E
             plain = _PLAIN.fullmatch(data)
             if plain and plain[3][0] == len(plain[4]):  # a number alone, as most are
                 (at,), step = struct.unpack("<d", plain[1]), whole(plain[2] or b"")
-                values = (_Value(str(plain[4], "utf-8", "replace"), _single(plain[5]), "", b""),)
+                values = (_Value(str(plain[4], "utf-8", "replace"), single(plain[5]), "", b""),)
             else:
                 event = Message(data)
                 at, step = event.double(1), event.whole(2)
@@ -286,7 +287,7 @@ def _value(item: Message, plugins: dict[str, str]) -> _Value:
     tag = item.text(1)
     plugin = item.message(9).message(1) if 9 in item else _NOTHING
     name = plugins.setdefault(tag, plugin.text(1))
-    number = _single(item.raw(2)) if 2 in item else None
+    number = single(item.raw(2)) if 2 in item else None
     if number is None and 8 in item and name == "scalars":
         number = _tensor(item.message(8))
     return _Value(tag, number, plugin.text(1), plugin.raw(2))
@@ -300,13 +301,4 @@ def _tensor(tensor: Message) -> float | None:
     data = tensor.raw(4) or tensor.raw(place)
     if len(data) < struct.calcsize(form):
         return tensor.whole(place)  # of variable length
-    return _single(data) if form == "<f" else struct.unpack_from(form, data)[0]
-
-
-def _single(data: bytes) -> float:
-    """Return a number of 32 bits as it is written: 0.1, and not 0.10000000149."""
-    (value,) = struct.unpack_from("<f", data)
-    for digits in (6, 7, 8):
-        if struct.pack("<f", short := float(f"{value:.{digits}g}")) == data[:4]:
-            return short
-    return float(f"{value:.9g}")
+    return single(data) if form == "<f" else struct.unpack_from(form, data)[0]

@@ -40,7 +40,7 @@ def on_server(server: Server, limit: int) -> mlflow.Store:
 
 def _fetch(server: Server, limit: int, item: mlflow.Stored, place: Path) -> Path | None:
     if not item.artifacts.startswith("mlflow-artifacts:"):
-        folder = mlflow.here(item, place)
+        folder = mlflow.local(item.artifacts)
         if folder is None and any(server.files(item.id)):
             raise UsageError(
                 f"its artifacts lie at '{item.artifacts}', and only MLflow brings them: mlflow"

@@ -103,11 +103,7 @@ def _around(
     return both
 
 
-around(
-    ExtendedStore,
-    _READERS,
-    before=lambda store, runs: store.take_in(each(runs)),
-)
+around(ExtendedStore, _READERS, before=lambda store, runs: store.take_in(each(runs)))
 
 
 def take_in(repo: Repo, path: Path, runs: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -274,28 +274,20 @@ class GitStore(ExtendedStore):
         self._behind.keep_linked(model.source_run_id)
 
 
-around(
-    GitStore, ["log_inputs", "log_outputs"], after=lambda store, run: store._behind.keep_linked(run)
+_OF_MODELS = (
+    "finalize_logged_model", "log_logged_model_params", "set_logged_model_tags",
+    "delete_logged_model_tag", "delete_logged_model",
+)  # fmt: skip
+_AFTER: tuple[tuple[tuple[str, ...], Callable[[Any, Any], None]], ...] = (
+    (("log_inputs", "log_outputs"), lambda store, run: store._behind.keep_linked(run)),
+    (_OF_MODELS, GitStore._more_of),
+    (("delete_run",), lambda store, run: store._behind.stage(DELETED, run)),
+    (("restore_run",), lambda store, run: store._behind.stage(ACTIVE, run)),
+    (("delete_experiment",), lambda store, at: store._behind.stage_all(DELETED, at)),
+    (("restore_experiment",), lambda store, at: store._behind.stage_all(ACTIVE, at)),
 )
-around(
-    GitStore,
-    [
-        "finalize_logged_model",
-        "log_logged_model_params",
-        "set_logged_model_tags",
-        "delete_logged_model_tag",
-        "delete_logged_model",
-    ],
-    after=GitStore._more_of,
-)
-around(GitStore, ["delete_run"], after=lambda store, run: store._behind.stage(DELETED, run))
-around(GitStore, ["restore_run"], after=lambda store, run: store._behind.stage(ACTIVE, run))
-around(
-    GitStore, ["delete_experiment"], after=lambda store, at: store._behind.stage_all(DELETED, at)
-)
-around(
-    GitStore, ["restore_experiment"], after=lambda store, at: store._behind.stage_all(ACTIVE, at)
-)
+for names, after in _AFTER:
+    around(GitStore, names, after=after)
 
 
 def _validate(metrics: Any, batch: bool) -> None:

@@ -12,11 +12,10 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import quote
@@ -24,6 +23,7 @@ from urllib.parse import quote
 from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.extras import needed
 from gitexp.repo import Repo
+from gitexp.runs import process_group
 
 # seconds until the server must answer; its first import takes ten on a slow disk, and more on a
 # busy machine
@@ -80,17 +80,11 @@ def served(repo: Repo, port: int | None = None) -> Iterator[tuple[str, subproces
             _stop(server)
 
 
-@contextmanager
-def _signals_interrupt() -> Iterator[None]:
+def _signals_interrupt() -> AbstractContextManager[None]:
     """Have a closed terminal and ``kill`` stop us as Ctrl-C does: the server has a session of its
     own, and would stay for ever."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    numbers = [
-        getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-    ]
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
 
     def interrupt(_number: int, _frame: Any) -> None:
         for number in numbers:  # only the first counts, so that the server is ended whole
@@ -99,12 +93,7 @@ def _signals_interrupt() -> Iterator[None]:
 
     # nohup means that it stays
     heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, interrupt) for number in heeded}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return process_group.handling(dict.fromkeys(heeded, interrupt))
 
 
 def _wait(server: subprocess.Popen[bytes], address: str, log: str) -> None:
