@@ -37,20 +37,13 @@ _BOOKKEEPING = frozenset((*STEPS, "timestamp", "_step", "_timestamp", "_runtime"
 
 @dataclass
 class Found:
-    """What a file says.
+    """What a file says."""
 
-    Attributes:
-        params: a nested mapping.
-        text: names of values that are neither params nor numbers.
-        form: what the file was read as, for people.
-        cut: what of it could not be read.
-    """
-
-    params: dict[str, Any] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)  # nested
     points: list[MetricPoint] = field(default_factory=list)
-    text: list[str] = field(default_factory=list)
-    form: str = "a table with a column for each metric"
-    cut: str = ""
+    text: list[str] = field(default_factory=list)  # names of values that are no numbers
+    form: str = "a table with a column for each metric"  # what it was read as, for people
+    cut: str = ""  # what of it could not be read
 
 
 def is_params(path: str) -> bool:

@@ -25,59 +25,35 @@ MAX_BYTES = 10**6
 
 @dataclass(frozen=True)
 class Settings:
-    """What a repository may set.
+    """What a repository may set."""
 
-    Attributes:
-        root: in a folder below the top, that this is a project of its own (so is one with a
-            ``.gitexp.toml``): its results lie there, and the settings go before the top's.
-        advance: move the branch onto an experiment where that is a fast-forward.
-        max_file_size: bytes; a larger untracked file stays out of a snapshot.
-        max_untracked_files: more untracked files than this, and none are taken.
-        max_untracked_size: bytes in all; more than this, and none are taken.
-        include: globs of untracked paths that are taken whatever their size or content.
-        exclude: globs of untracked paths that are never taken.
-        scan_secrets: look for secrets in untracked files.
-        metrics: the better direction of a metric, ``{"rmse": "min"}``.
-        owner: this clone's name on remotes; None takes what ``user.name`` says.
-        push_tags_up_to: past this many tags on a remote the gathering branch alone carries what is
-            new.
-        sign: sign the tags of experiments, the way git is set up to sign (GPG or SSH).
-        dvc_commit: bring DVC's files up to date before a snapshot; None asks once.
-        outputs: globs of files that `gitexp run` keeps, ignored or not.
-        metrics_files: globs of files that it reads metrics from.
-        params: globs of files that it reads params from.
-        parser_params: have it record what the program's own parser arrived at, defaults included.
-        stdout: read metrics from what `gitexp run`'s command prints: always, never, or by these
-            regular expressions; None where nothing else gave any.
-        maintenance: have git pack objects now and then, unless its own settings say no.
-        notify: who is told when it ends: ``bell``, ``webhook:VARIABLE``; a command only counts on
-            the command line, since a repository may be anybody's.
-        notify_when: what they are told before, as ``--notify-when`` has it.
-        protect: globs of what the judge of a score needs; those of the trusted commit count.
-    """
-
+    # a folder below the top is a project of its own (so is one with a ``.gitexp.toml``): its
+    # results lie there, and the settings go before the top's
     root: bool = False
-    advance: bool = True
-    max_file_size: int = 10 * 10**6
-    max_untracked_files: int = 1000
-    max_untracked_size: int = 100 * 10**6
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    scan_secrets: bool = True
-    metrics: dict[str, str] = field(default_factory=dict)
-    owner: str | None = None
-    push_tags_up_to: int = 1000
-    sign: bool = False
-    dvc_commit: bool | None = None
-    outputs: tuple[str, ...] = ()
-    metrics_files: tuple[str, ...] = ()
-    params: tuple[str, ...] = ()
-    parser_params: bool = True
+    advance: bool = True  # move the branch onto an experiment where that is a fast-forward
+    max_file_size: int = 10 * 10**6  # bytes; a larger untracked file stays out of a snapshot
+    max_untracked_files: int = 1000  # more of them than this, and none are taken
+    max_untracked_size: int = 100 * 10**6  # bytes in all; more than this, and none are taken
+    include: tuple[str, ...] = ()  # globs of untracked paths that are taken in any case
+    exclude: tuple[str, ...] = ()  # globs of those that are never taken
+    scan_secrets: bool = True  # look for secrets in untracked files
+    metrics: dict[str, str] = field(default_factory=dict)  # what is better: ``{"rmse": "min"}``
+    owner: str | None = None  # this clone's name on remotes; None takes what ``user.name`` says
+    push_tags_up_to: int = 1000  # with more on a remote the gathering branch alone has what is new
+    sign: bool = False  # sign the tags of experiments, the way git is set up to sign
+    dvc_commit: bool | None = None  # bring DVC's files up to date before a snapshot; None asks once
+    outputs: tuple[str, ...] = ()  # globs of files that `gitexp run` keeps, ignored or not
+    metrics_files: tuple[str, ...] = ()  # globs of files that it reads metrics from
+    params: tuple[str, ...] = ()  # globs of files that it reads params from
+    parser_params: bool = True  # record what the program's own parser arrived at
+    # read metrics from what the command of `gitexp run` prints: always, never, or by these regular
+    # expressions; None where nothing else gave any
     stdout: bool | tuple[str, ...] | None = None
-    maintenance: bool = True
+    maintenance: bool = True  # have git pack objects now and then, unless its settings say no
+    # ``bell``, ``webhook:VARIABLE``; a command only on the command line: a repository is anybody's
     notify: tuple[str, ...] = ()
-    notify_when: tuple[str, ...] = ()
-    protect: tuple[str, ...] = ()
+    notify_when: tuple[str, ...] = ()  # as ``--notify-when`` has it
+    protect: tuple[str, ...] = ()  # globs of what a judge needs, by the trusted commit alone
 
 
 def load(root: Path, project: str = "") -> Settings:

@@ -30,14 +30,7 @@ class GitexpCallback(TrainerCallback):
             kind = {} if config is None else {"model.type": config.model_type}
             self._training.begin({**kind, **_changed(args)})
 
-    def on_log(
-        self,
-        args: Any,
-        state: Any,
-        control: Any,
-        logs: Mapping[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if state.is_world_process_zero:
             self._training.log(logs or {}, step=state.global_step)
 

@@ -23,11 +23,10 @@ _MISSING = -0.12  # where parallel coordinates mark what an experiment lacks: be
 _WIDE = 50  # how far apart positive numbers lie before an axis becomes logarithmic
 
 
-def needs() -> tuple[Any, Any]:
+def needs() -> Any:
     """Return what a chart is made with; raise MissingExtraError where it is not installed."""
-    return needed("matplotlib", "a picture", "report"), needed(
-        "matplotlib.figure", "a picture", "report"
-    )
+    needed("matplotlib.figure", "a picture", "report")
+    return needed("matplotlib", "a picture", "report")
 
 
 def draw(
@@ -46,7 +45,7 @@ def draw(
         MissingExtraError: matplotlib is not installed.
         UsageError: the experiments have nothing to draw.
     """
-    matplotlib, pictures = needs()
+    matplotlib = needs()
     style: Any = {
         "axes.spines.top": False,
         "axes.spines.right": False,
@@ -56,7 +55,7 @@ def draw(
         "text.parse_math": False,
     }
     with matplotlib.rc_context(style):
-        figure = pictures.Figure(figsize=(8, 4.8), layout="constrained")
+        figure = matplotlib.figure.Figure(figsize=(8, 4.8), layout="constrained")
         axes = figure.add_subplot()
         if kind == "scatter":
             _scatter(axes, experiments, x, metric)

@@ -31,15 +31,10 @@ class Later(dict[str, Any]):
 
 
 class Report(NamedTuple):
-    """A report's data.
+    """A report's data."""
 
-    Attributes:
-        table: what the page needs at once, column by column.
-        details: what it needs when somebody asks: curves, files, environments, commit messages.
-    """
-
-    table: dict[str, Any]
-    details: Mapping[str, Any]
+    table: dict[str, Any]  # what the page needs at once, column by column
+    details: Mapping[str, Any]  # what it needs when somebody asks: curves, files, messages
 
 
 def collect(

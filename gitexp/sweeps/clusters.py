@@ -148,9 +148,7 @@ class Dask(_Cluster):
 class Ray(_Cluster):
     """A Ray cluster, with Ray's own futures (joblib's backend gives results only in order)."""
 
-    def __init__(
-        self, repo: Repo, commit: str, jobs: int, address: str | None, _outlive: bool
-    ) -> None:
+    def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None, *_: object) -> None:
         self._ray = ray = needed("ray", "engine ray", "ray")
         try:
             here: dict[str, Any] = {} if address else {"num_cpus": jobs, "include_dashboard": False}

@@ -38,21 +38,13 @@ _LOOK = 0.2  # seconds
 
 @dataclass(frozen=True)
 class Done:
-    """What came of a sweep.
-
-    Attributes:
-        experiments: the last attempt of each trial, in the order of the trials; those of earlier
-            rounds included.
-        missing: how many trials were not run to their end.
-        problems: what could not be recorded, and why.
-        sent: what became of the pushes, where there were any.
-    """
+    """What came of a sweep."""
 
     frozen: Frozen
-    experiments: tuple[Experiment, ...]
-    missing: int
-    problems: tuple[str, ...]
-    sent: Sent | None = None
+    experiments: tuple[Experiment, ...]  # the last attempt of each trial, of earlier rounds too
+    missing: int  # how many trials were not run to their end
+    problems: tuple[str, ...]  # what could not be recorded, and why
+    sent: Sent | None = None  # what became of the pushes, where there were any
 
 
 class Driver:
@@ -71,17 +63,13 @@ class Driver:
         report: Callable[[Progress], None] = lambda _: None,
         warn: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Take up a sweep where it stands.
+        """Take up a sweep where it stands. Raises UsageError where it cannot be run so, or is going
+        on elsewhere; what was frozen just for this is gone again.
 
         Args:
             again: run failed trials again.
             push: the remote that gets the trials while they come in.
             report, warn: are told how far it is, and what went wrong meanwhile.
-
-        Raises:
-            UsageError: it cannot be run so, or is going on elsewhere; what was frozen just for this
-                is gone again.
-            RepositoryError: its folder takes nothing.
         """
         self.repo, self.frozen, self._report, self._warn = repo, frozen, report, warn
         self._folder = plans.folder(repo, frozen)

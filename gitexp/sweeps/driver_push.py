@@ -25,20 +25,13 @@ _LONGEST = 600.0  # after failures
 
 @dataclass(frozen=True)
 class Sent:
-    """What became of the pushes of a sweep.
-
-    Attributes:
-        experiments: how many are on the remote now that were not before.
-        owner: what this clone is called there; empty where nothing went.
-        left: the names of those that are not there.
-        problem: why, None where all are there.
-    """
+    """What became of the pushes of a sweep."""
 
     remote: str
-    experiments: int
-    owner: str
-    left: tuple[str, ...]
-    problem: str | None
+    experiments: int  # that are there now and were not before
+    owner: str  # what this clone is called there; empty where nothing went
+    left: tuple[str, ...]  # the names of those that are not there
+    problem: str | None  # why, None where all are there
 
 
 def remote(repo: Repo, wanted: str | bool | None) -> str | None:

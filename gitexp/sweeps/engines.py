@@ -30,17 +30,11 @@ from gitexp.sweeps.worker import Job, Result
 
 
 class Engine(Protocol):
-    """Runs jobs.
+    """Runs jobs."""
 
-    Attributes:
-        size: how many at once, never more than was asked for.
-        room: how many the machines that were found could take; None where nobody knows.
-        watches: whether a trial's folder can be read while it grows.
-    """
-
-    size: int
-    room: int | None
-    watches: bool
+    size: int  # how many at once, never more than was asked for
+    room: int | None  # how many the machines that were found could take, where that is known
+    watches: bool  # whether a trial's folder can be read while it grows
 
     def submit(self, job: Job, folder: Path) -> Future[Result]: ...
     def stop(self, job: Job, folder: Path, why: str) -> None: ...
@@ -78,9 +72,7 @@ class Loky:
     watches = True
     room: int | None = None
 
-    def __init__(
-        self, repo: Repo, commit: str, jobs: int, _address: str | None, _outlive: bool
-    ) -> None:
+    def __init__(self, repo: Repo, commit: str, jobs: int, *_: object) -> None:
         # joblib's own copy, where it is all there is, imports NumPy in each process
         package = "loky" if find_spec("loky") else "joblib.externals.loky"
         self._loky = needed(f"{package}.process_executor", "engine loky", "sweep")

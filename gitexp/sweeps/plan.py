@@ -36,50 +36,35 @@ _OTHERS = ("seed", "params", "python")
 
 @dataclass(frozen=True)
 class Plan:
-    """What somebody asked for.
+    """What somebody asked for."""
 
-    Attributes:
-        command: with placeholders like ``{lr}``.
-        append: add ``--key value`` for params without a placeholder.
-        objective, direction: the metric to go by, and ``min`` or ``max``.
-        repeat: how many seeds each point runs with; they count up from ``seed``.
-        links: ``(path in the work tree, path on this machine)``.
-        workers_push: the remote that the workers push their trials to themselves.
-    """
-
-    command: tuple[str, ...]
+    command: tuple[str, ...]  # with placeholders like ``{lr}``
     space: Space
     search: str = "grid"
     trials: int | None = None
-    objective: str | None = None
-    direction: str | None = None
-    repeat: int = 1
+    objective: str | None = None  # the metric to go by
+    direction: str | None = None  # ``min`` or ``max``
+    repeat: int = 1  # how many seeds each point runs with; they count up from ``seed``
     seed: int = 0
     prune: bool = False
     timeout: float | None = None
     retries: int = 0
-    append: bool = True
+    append: bool = True  # add ``--key value`` for params without a placeholder
     directory: str = "."
-    links: tuple[tuple[str, str], ...] = ()
-    workers_push: str | None = None
+    links: tuple[tuple[str, str], ...] = ()  # path in the work tree, path on this machine
+    workers_push: str | None = None  # the remote that workers push their trials to themselves
 
 
 @dataclass(frozen=True)
 class Frozen:
-    """A plan with its snapshot in git.
-
-    Attributes:
-        commit: its tree is the snapshot.
-        facts: what each trial's ``run.json`` says of the snapshot and the settings.
-        shot: the snapshot, only when it was just made; and what the user was ``told`` of its data.
-    """
+    """A plan with its snapshot in git."""
 
     group: str
     plan: Plan
-    commit: str
-    facts: Mapping[str, Any]
-    shot: snapshot.Snapshot | None = None
-    told: str | None = None
+    commit: str  # its tree is the snapshot
+    facts: Mapping[str, Any]  # what each ``run.json`` says of the snapshot and the settings
+    shot: snapshot.Snapshot | None = None  # only when it was just made
+    told: str | None = None  # what is to be said of its data, then
 
     @property
     def tree(self) -> str:

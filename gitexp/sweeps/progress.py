@@ -13,25 +13,18 @@ from gitexp.sweeps.worker import PRUNED
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a sweep is.
-
-    Attributes:
-        size: how many trials run at once.
-        best: the best trial so far, and ``bests`` how its value came to be.
-        stopping: how often an end was asked for.
-        durations: how many of the done ones took known times, and the seconds of all those.
-    """
+    """How far a sweep is."""
 
     total: int = 0
     done: int = 0
     running: int = 0
-    size: int = 1
+    size: int = 1  # how many trials run at once
     failed: int = 0
-    best: Experiment | None = None
-    bests: tuple[float, ...] = ()
+    best: Experiment | None = None  # so far
+    bests: tuple[float, ...] = ()  # how its value came to be
     last: Experiment | None = None
-    stopping: int = 0
-    durations: tuple[int, float] = (0, 0.0)
+    stopping: int = 0  # how often an end was asked for
+    durations: tuple[int, float] = (0, 0.0)  # how many took known times, and seconds in all
 
     @property
     def left(self) -> float | None:

@@ -49,13 +49,8 @@ class Trial:
 
 
 class Schedule:
-    """Says what comes next, and learns what came of it.
-
-    Attributes:
-        known: the last attempt of each trial, by what makes two of them the same.
-        closed: those of them that need not be run any more.
-        total: how many trials there are in all.
-    """
+    """Says what comes next, and learns what came of it: of each trial the last attempt is
+    ``known``, by what makes two of them the same, and ``closed`` if it need not run any more."""
 
     def __init__(self, plan: Plan, recorded: Iterable[Experiment], again: bool, jobs: int) -> None:
         self._plan = plan

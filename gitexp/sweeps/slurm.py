@@ -56,9 +56,7 @@ class Slurm:
     watches = True
     room: int | None = None
 
-    def __init__(
-        self, repo: Repo, commit: str, jobs: int, address: str | None, _outlive: bool
-    ) -> None:
+    def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None, *_: object) -> None:
         submitit = needed("submitit", "engine slurm", "slurm")
         _remove_leftovers(repo, commit)
         self._repo = repo

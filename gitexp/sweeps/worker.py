@@ -54,40 +54,27 @@ _LOOK = 0.1  # seconds between two looks at the clock and the stop file
 _AWAY = "gitexp-trial-"  # begins the names of folders that trials have on another machine
 _TERMINATED = 143
 _KILL_WAIT = 40  # seconds; SLURM's own is 30
+_place = functools.lru_cache(Place)
 _running: dict[str, str] = {}  # the folder of each trial that this process runs
 
 
 @dataclass(frozen=True)
 class Job:
-    """All that a worker must know.
+    """All that a worker must know."""
 
-    Attributes:
-        key: ``<group>/<index>`` and the attempt, unique for each time that something is run.
-        commit: the frozen snapshot.
-        command: with the values filled in.
-        params: nested, for the record; ``point``: flat, for the command.
-        directory: where to run it, below the top of the work tree.
-        facts: what the run's ``run.json`` says beside what only the worker knows.
-        links: ``{path in the work tree: path on this machine}``, for data that git does not hold.
-        home: the top of the repository, where its work trees need more than git's objects, for a
-            worker that sees it.
-        name, push_to: what the trial is called, and where the worker pushes it; it outlives the
-            driver then.
-    """
-
-    key: str
-    commit: str
-    command: tuple[str, ...]
-    params: Mapping[str, Any]
-    point: Mapping[str, Any]
+    key: str  # ``<group>/<index>`` and the attempt, unique for each time that something is run
+    commit: str  # the frozen snapshot
+    command: tuple[str, ...]  # with the values filled in
+    params: Mapping[str, Any]  # nested, for the record
+    point: Mapping[str, Any]  # flat, for the command
     seed: int
-    facts: Mapping[str, Any]
-    directory: str = "."
+    facts: Mapping[str, Any]  # what ``run.json`` says beside what only the worker knows
+    directory: str = "."  # where to run it, below the top of the work tree
     timeout: float | None = None
-    links: tuple[tuple[str, str], ...] = ()
-    home: str = ""
-    name: str = ""
-    push_to: PushTarget | None = None
+    links: tuple[tuple[str, str], ...] = ()  # as the plan has them, for data that git lacks
+    home: str = ""  # the top of a repository whose work trees need more than git's objects
+    name: str = ""  # what the trial is called, for workers that push it
+    push_to: PushTarget | None = None  # where they do; it outlives the driver then
 
 
 def run(job: Job, place: str, folder: str, slot: int = 0) -> None:

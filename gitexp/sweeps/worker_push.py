@@ -49,21 +49,13 @@ _lock = threading.Lock()  # a worker's threads push one after the other
 
 @dataclass(frozen=True)
 class PushTarget:
-    """Where the workers of a sweep push, as plain values.
+    """Where the workers of a sweep push, as plain values."""
 
-    Attributes:
-        address: of the remote, without a login: workers have their own.
-        group: the sweep's; what its branch is called.
-        clone: the id that its gathering commits carry.
-        snapshot: the commit that the driver put on the remote.
-        name, email: of who started the sweep, and who the experiments are by.
-    """
-
-    address: str
-    group: str
-    clone: str
-    snapshot: str
-    name: str
+    address: str  # of the remote, without a login: workers have their own
+    group: str  # the sweep's; what its branch is called
+    clone: str  # the id that its gathering commits carry
+    snapshot: str  # the commit that the driver put on the remote
+    name: str  # of who started the sweep, and who the experiments are by
     email: str
 
 

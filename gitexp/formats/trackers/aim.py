@@ -17,7 +17,7 @@ from typing import Any
 
 from gitexp.formats.errors import FormatError
 from gitexp.formats.extras import needed
-from gitexp.formats.trackers.found import Run, is_database, moment, points, shown
+from gitexp.formats.trackers.found import Row, Run, is_database, moment, points, shown
 
 
 def read(path: Path) -> Iterator[Run]:
@@ -54,7 +54,7 @@ def _run(path: Path, run: Any) -> Run:
     )
 
 
-def _values(run: Any) -> Iterator[tuple[str, object, float, float]]:
+def _values(run: Any) -> Iterator[Row]:
     """Yield the values; a metric's context comes before its name."""
     for metric in run.metrics():
         context: Mapping[str, Any] = metric.context.to_dict()

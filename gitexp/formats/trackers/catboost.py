@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gitexp.formats.errors import FormatError
-from gitexp.formats.trackers.found import Run, cut, mapping, moment, points
+from gitexp.formats.trackers.found import Row, Run, cut, mapping, moment, points
 
 
 def read(path: Path) -> Iterator[Run]:
@@ -36,9 +36,7 @@ def read(path: Path) -> Iterator[Run]:
     )
 
 
-def _values(
-    rows: list[dict[str, Any]], meta: dict[str, Any], started: float
-) -> Iterator[tuple[str, object, float, float]]:
+def _values(rows: list[dict[str, Any]], meta: dict[str, Any], started: float) -> Iterator[Row]:
     """Yield the values of ``learn`` and ``test``; those of several sets follow one another."""
     for row in rows:
         for kind in ("learn", "test"):

@@ -11,7 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from gitexp.formats.errors import FormatError
-from gitexp.formats.trackers.found import Run, lines, mapping, moment, nested, points, span, typed
+from gitexp.formats.trackers.found import (
+    Row,
+    Run,
+    lines,
+    mapping,
+    moment,
+    nested,
+    points,
+    span,
+    typed,
+)
 
 _SCALAR = "training_stats_scalar"
 _SINGLE = -(2**31)
@@ -46,7 +56,7 @@ def read(path: Path) -> Iterator[Run]:
     )
 
 
-def _value(item: dict[str, Any]) -> tuple[str, object, float, float]:
+def _value(item: dict[str, Any]) -> Row:
     single = item["metric"] == "Summary" and item["iter"] == _SINGLE
     name = item["variant"] if single else f"{item['metric']}/{item['variant']}"
     return name, item.get("value"), item["timestamp"], 0 if single else item["iter"]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gitexp.formats.errors import FormatError
-from gitexp.formats.trackers.found import Run, lines, moment, nested, points
+from gitexp.formats.trackers.found import Row, Run, lines, moment, nested, points
 
 _LARGEST = 10**9  # bytes of messages
 
@@ -48,7 +48,7 @@ def read(path: Path) -> Iterator[Run]:
     )
 
 
-def _values(said: Iterable[dict[str, Any]]) -> Iterator[tuple[str, object, float, float]]:
+def _values(said: Iterable[dict[str, Any]]) -> Iterator[Row]:
     for item in said:
         metric, name = item["metric"], item["metric"]["metricName"]
         if not name.startswith("sys.") and name != "process duration":

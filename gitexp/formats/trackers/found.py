@@ -38,32 +38,19 @@ class Unread(NamedTuple):
 
 @dataclass(frozen=True)
 class Commit:
-    """A commit of this repository that holds a run's results; it becomes an experiment by a tag.
+    """A commit of this repository that holds a run's results; it becomes an experiment by a tag."""
 
-    Attributes:
-        kind: ``git`` or ``dvc``.
-        id: the commit hash.
-        parent: its first parent.
-        title: its subject, or what the tool calls it.
-        author: ``Name <email>``.
-        started: by the metrics' timestamps where they are to be believed, else the author date.
-        params: flat.
-        last: the last value of each metric.
-        files: where they were read from, as ``Experiment.files`` has it.
-        partly: what of it could not be read.
-    """
-
-    kind: str
-    id: str
-    parent: str | None
-    title: str
-    author: str
-    started: datetime
+    kind: str  # ``git`` or ``dvc``
+    id: str  # the commit hash
+    parent: str | None  # the first one
+    title: str  # its subject, or what the tool calls it
+    author: str  # ``Name <email>``
+    started: datetime  # by the metrics' timestamps where they can be true, else the author date
     duration: float | None = None
-    params: Mapping[str, Any] = field(default_factory=dict)
-    last: Mapping[str, float] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)
-    partly: tuple[Unread, ...] = ()
+    params: Mapping[str, Any] = field(default_factory=dict)  # flat
+    last: Mapping[str, float] = field(default_factory=dict)  # value of each metric
+    files: Mapping[str, str] = field(default_factory=dict)  # as ``Experiment.files`` has it
+    partly: tuple[Unread, ...] = ()  # what of it could not be read
 
     @property
     def key(self) -> str:
@@ -73,44 +60,28 @@ class Commit:
 
 @dataclass(frozen=True)
 class Run:
-    """A run as another tool kept it.
+    """A run as another tool kept it."""
 
-    Attributes:
-        id: what tells it from all other runs of the tool, wherever its files are moved.
-        status: ``finished``, ``failed`` or ``killed``.
-        params: nested or flat with dots.
-        points: its metrics; gone through once.
-        commit: the code that ran, as the tool noted it; it need not exist here.
-        patch: what was changed since that commit, a diff.
-        artifacts: ``{name: file on disk}``.
-        tags: what else the tool knows of it, in words.
-        ours: the id of the experiment that it once was, where it came from gitexp.
-        partly: what of it could not be read.
-        former: what earlier releases of gitexp took for its id; one imported under such an id is
-            not imported again.
-        kind: the tool, and ``where`` it was read from, for people; ``tools.py`` fills in both.
-    """
-
-    id: str
+    id: str  # what tells it from all other runs of the tool, wherever its files are moved
     title: str
     started: datetime
-    points: Iterable[MetricPoint]
-    params: Mapping[str, Any] = field(default_factory=dict)
-    status: str = "finished"
+    points: Iterable[MetricPoint]  # gone through once
+    params: Mapping[str, Any] = field(default_factory=dict)  # nested or flat with dots
+    status: str = "finished"  # or ``failed``, ``killed``
     duration: float | None = None
     note: str = ""
     labels: tuple[str, ...] = ()
     group: str | None = None
     author: str | None = None
     command: str | None = None
-    commit: str | None = None
-    patch: bytes | None = None
-    artifacts: Mapping[str, Path] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
-    ours: str | None = None
-    partly: tuple[Unread, ...] = ()
-    former: tuple[str, ...] = ()
-    kind: str = ""
+    commit: str | None = None  # the code that ran, as the tool noted it; it need not exist here
+    patch: bytes | None = None  # what was changed since that commit, a diff
+    artifacts: Mapping[str, Path] = field(default_factory=dict)  # files on disk, by their names
+    tags: Mapping[str, str] = field(default_factory=dict)  # what else the tool knows, in words
+    ours: str | None = None  # the id of the experiment that it once was, if it came from gitexp
+    partly: tuple[Unread, ...] = ()  # what of it could not be read
+    former: tuple[str, ...] = ()  # what earlier releases took for its id, and imported it under
+    kind: str = ""  # the tool, and ``where`` it was read from, for people: ``tools.py`` adds both
     where: str = ""
 
     @property
@@ -125,6 +96,7 @@ class Run:
 
 
 Found = Commit | Run | Unread
+Row = tuple[str, object, float, float]  # a value as a tool has it: name, value, ms, step
 
 
 def key(kind: str, id: str) -> str:
@@ -193,8 +165,8 @@ def number(value: object) -> float | None:
     return float(value) if isinstance(value, str) and value.strip().lower() in _WORDS else None
 
 
-def points(rows: Iterable[tuple[str, object, float, float]]) -> list[MetricPoint]:
-    """Return the points of rows (name, value, ms, step), without those whose value is no number."""
+def points(rows: Iterable[Row]) -> list[MetricPoint]:
+    """Return the points of rows, without those whose value is no number."""
     return [
         MetricPoint(name, found, int(ms), int(step))
         for name, value, ms, step in rows

@@ -50,18 +50,12 @@ class Stored:
 
 
 class Store(NamedTuple):
-    """How a store is read.
-
-    Attributes:
-        runs: yields the runs that are not deleted.
-        points: yields the metrics of one.
-        fetch: returns the folder that holds a run's artifacts, after bringing them there (into the
-            given one) where they are elsewhere.
-    """
+    """How a store is read."""
 
     where: str
-    runs: Callable[[], Iterator[Stored | Unread]]
-    points: Callable[[str], Iterator[MetricPoint]]
+    runs: Callable[[], Iterator[Stored | Unread]]  # yields those that are not deleted
+    points: Callable[[str], Iterator[MetricPoint]]  # yields the metrics of one
+    # returns the folder of a run's artifacts: the given one where they are brought from elsewhere
     fetch: Callable[[Stored, Path], Path | None]
 
 
@@ -72,15 +66,13 @@ def find(
     progress: Progress = lambda done, total: None,
     over: bool = False,
 ) -> Iterator[Found]:
-    """Yield the runs of a store that are over, oldest first.
+    """Yield the runs of a store that are over, oldest first; raise NotFoundError where it has no
+    such experiment.
 
     Args:
-        over: whoever wrote them has ended, so one without an end was killed.
         experiment: the name of an MLflow experiment, for its runs alone.
         artifacts: a folder for artifacts that have to be brought here; None leaves artifacts out.
-
-    Raises:
-        NotFoundError: it has no experiment of that name.
+        over: whoever wrote them has ended, so one without an end was killed.
     """
     stored: list[Stored] = []
     experiments: set[str] = set()

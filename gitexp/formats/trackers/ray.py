@@ -11,7 +11,7 @@ from typing import Any
 
 from gitexp.formats import params
 from gitexp.formats.errors import FormatError
-from gitexp.formats.trackers.found import Run, lines, moment, points
+from gitexp.formats.trackers.found import Row, Run, lines, moment, points
 
 _OWN = {
     "config", "checkpoint_dir_name", "date", "done", "experiment_tag", "hostname",
@@ -43,7 +43,7 @@ def read(path: Path) -> Iterator[Run]:
     )
 
 
-def _values(rows: list[dict[str, Any]]) -> Iterator[tuple[str, object, float, float]]:
+def _values(rows: list[dict[str, Any]]) -> Iterator[Row]:
     for row in rows:
         logged = {name: value for name, value in row.items() if name not in _OWN}
         for name, value in params.flatten(logged).items():

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gitexp.formats.trackers.found import Run, cut, files_in, mapping, moment, points, seconds
+from gitexp.formats.trackers.found import Row, Run, cut, files_in, mapping, moment, points, seconds
 
 _NO_METRICS = "no metrics.json is there; Sacred writes it after about 10 s"
 _STATUSES = {"COMPLETED": "finished", "FAILED": "failed"}
@@ -41,9 +41,7 @@ def read(path: Path) -> Iterator[Run]:
     )
 
 
-def _values(
-    metrics: dict[str, Any], run: dict[str, Any], end: float
-) -> Iterator[tuple[str, object, float, float]]:
+def _values(metrics: dict[str, Any], run: dict[str, Any], end: float) -> Iterator[Row]:
     for name, series in metrics.items():
         for step, stamp, value in zip(series["steps"], series["timestamps"], series["values"]):
             yield name, _value(value), seconds(stamp) * 1000, step

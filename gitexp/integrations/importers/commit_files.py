@@ -62,21 +62,16 @@ def contents(
     """Yield for each commit the files that could be read, and why the others could not; what was
     only guessed is passed over."""
     names = [change.oid for changes in asked for change in changes]
-    sizes = [item[1] if item else None for item in blobs.sizes(repo, names)]
-    readable = [name for name, size in zip(names, sizes) if size is not None and size <= LARGEST]
-    objects = repo.objects(readable)
-    upcoming = iter(sizes)
+    sizes, read = iter(blobs.sizes(repo, names)), blobs.contents(repo, names, LARGEST)
     for changes in asked:
         good: list[Content] = []
         bad: list[Missing] = []
-        for change in changes:
-            size = next(upcoming)
-            item = next(objects) if size is not None and size <= LARGEST else None
-            if why := _refused(change, size, item.data if item else None):
+        for change, there, (_, data) in zip(changes, sizes, read):
+            if why := _refused(change, there[1] if there else None, data):
                 if change.mode:
                     bad.append((change, why))
-            elif item:
-                good.append((change, item.data))
+            elif data is not None:
+                good.append((change, data))
         yield good, bad
 
 

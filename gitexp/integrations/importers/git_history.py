@@ -56,15 +56,12 @@ def find(
     progress: Progress = lambda done, total: None,
 ) -> Iterator[Found]:
     """Yield the commits of all local branches that hold results and are not ``known``, oldest
-    first.
+    first; raise RepositoryError where history itself is not whole.
 
     Args:
         paths: globs; only files whose path fits one.
         since: only commits after this date, in git's words (``2025-01-31``, ``3.weeks``).
         remotes: look at the remotes' branches too.
-
-    Raises:
-        RepositoryError: history itself is not whole.
     """
     branches = repo.refs("refs/heads", *(("refs/remotes",) if remotes else ()))
     tips = sorted({*branches.values(), repo.head().commit or ""} - {""})

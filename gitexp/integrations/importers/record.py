@@ -38,14 +38,9 @@ _line = message.one_line
 
 @dataclass
 class Outcome:
-    """How an import went; filled while it goes.
+    """How an import went; filled while it goes."""
 
-    Attributes:
-        known: how many runs were recorded already.
-        unread: what could not be read, with the reason.
-    """
-
-    known: int = 0
+    known: int = 0  # runs that were recorded already
     unread: list[Unread] = field(default_factory=list)
 
 

@@ -41,20 +41,14 @@ def errors() -> Iterator[None]:
 
 
 class Behind:
-    """The runs and experiments of one repository, by MLflow's ids of them.
-
-    Attributes:
-        path: the file of MLflow's database.
-        root: the address below which MLflow's artifacts lie.
-        runs: those of this process.
-    """
+    """The runs and experiments of one repository, by MLflow's ids of them."""
 
     def __init__(self, repo: Repo) -> None:
         self.repo = repo
-        self.runs = runs.of(repo)
-        self.root = uris.root_uri(repo)
+        self.runs = runs.of(repo)  # of this process
+        self.root = uris.root_uri(repo)  # below which MLflow's artifacts lie
         self._follower = Follower(repo)
-        self.path = self._follower.path
+        self.path = self._follower.path  # of MLflow's database
         self._inside = threading.local()
 
     def catch_up(self) -> None:

@@ -41,6 +41,7 @@ _AT_ONCE = {
     "tags": convert.TAGS_AT_ONCE,
 }
 _T = TypeVar("_T")
+Texts = Mapping[str, str]
 
 
 class Refusal(GitexpError):
@@ -48,13 +49,8 @@ class Refusal(GitexpError):
 
 
 class Server:
-    """A connection to an MLflow server; its methods may be called from several threads.
-
-    Args:
-        uri: its address, as ``address`` returns it.
-        who: what to log in with, None for a server that asks for nothing.
-        advice: the next step where it refuses that.
-    """
+    """A connection to an MLflow server, at a ``uri`` as ``address`` returns it; its methods may be
+    called from several threads. ``advice`` is the next step where it refuses who logs in."""
 
     def __init__(self, uri: str, who: Login | None = None, advice: str = "") -> None:
         import httpx
@@ -137,9 +133,7 @@ class Server:
             made = self._call("experiments/create", {"name": name}, again=False)
             return str(made["experiment_id"])
 
-    def create_run(
-        self, experiment: str, name: str, start: int, tags: Mapping[str, str]
-    ) -> tuple[str, str]:
+    def create_run(self, experiment: str, name: str, start: int, tags: Texts) -> tuple[str, str]:
         """Start a run at ``start`` (ms since the epoch) and return its id and where its artifacts
         go."""
         pairs = [{"key": key, "value": value} for key, value in tags.items()]
@@ -148,13 +142,7 @@ class Server:
             info = self._call("runs/create", asked, again=False)["run"]["info"]
             return str(info["run_id"]), str(info.get("artifact_uri", ""))
 
-    def log(
-        self,
-        run: str,
-        params: Mapping[str, str],
-        points: Iterable[MetricPoint],
-        tags: Mapping[str, str],
-    ) -> None:
+    def log(self, run: str, params: Texts, points: Iterable[MetricPoint], tags: Texts) -> None:
         """Log to a run, in as few calls as MLflow's limits allow; the tags come last, when all else
         is there."""
         for batch in batches(params, points, tags):
@@ -319,7 +307,7 @@ def _file(item: Mapping[str, Any]) -> tuple[str, int, bool]:
 
 
 def batches(
-    params: Mapping[str, str], points: Iterable[MetricPoint], tags: Mapping[str, str]
+    params: Texts, points: Iterable[MetricPoint], tags: Texts
 ) -> Iterator[dict[str, list[dict[str, Any]]]]:
     """Yield the bodies of ``log-batch`` calls: within MLflow's limits of entities and size, params
     first and tags last."""

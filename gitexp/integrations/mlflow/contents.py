@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
@@ -23,18 +24,12 @@ _CUT = 1000  # characters; a param's text that is longer is cut in the summary
 
 @dataclass(frozen=True)
 class Contents:
-    """An experiment with what was read of it.
-
-    Attributes:
-        body: the note in its commit message.
-        files: by their paths, without those that this clone lacks.
-        is_whole: whether it lacks none of those that were asked for.
-    """
+    """An experiment with what was read of it."""
 
     experiment: Experiment
-    body: str
-    files: Mapping[str, bytes]
-    is_whole: bool
+    body: str  # the note in its commit message
+    files: Mapping[str, bytes]  # by their paths, without those that this clone lacks
+    is_whole: bool  # whether it lacks none of those that were asked for
 
     @cached_property
     def run_facts(self) -> dict[str, Any]:
@@ -116,15 +111,6 @@ def read(
         text = commit.data.decode("utf-8", "replace").partition("\n\n")[2] if commit else ""
         files = {path: blob.data for path, blob in zip(some, found) if blob and blob.kind == "blob"}
         yield Contents(item, message.body(text), files, len(files) == len(some))
-
-
-def read_json(data: bytes) -> dict[str, Any]:
-    """Read a JSON mapping; an empty one where it is none."""
-    try:
-        value = json.loads(data or b"{}")
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def texts(value: Any) -> dict[str, str]:

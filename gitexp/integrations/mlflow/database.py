@@ -51,22 +51,14 @@ def prepare(repo: Repo) -> Path:
 @contextmanager
 def writing(path: Path) -> Iterator[sqlite3.Connection]:
     """Open the database for one transaction: whole, or not at all."""
-    with closing(connect(path)) as db:
+    with closing(connect(path)) as db, db:
         db.execute("BEGIN IMMEDIATE")
-        try:
-            yield db
-            db.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):
-                db.execute("ROLLBACK")
-            raise
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open the database for looking at it."""
-    with closing(connect(path)) as db:
         yield db
+
+
+def reading(path: Path) -> closing[sqlite3.Connection]:
+    """Open the database for looking at it."""
+    return closing(connect(path))
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -43,6 +43,12 @@ _READERS = (
 _LACKING = 'SELECT "commit" FROM gitexp_run WHERE run_uuid = ? AND folder IS NULL AND rows IS NULL'
 _TAKEN = 'UPDATE gitexp_run SET rows = 0 WHERE run_uuid = ? AND "commit" = ?'
 
+Act = Callable[[Any, Any], None]  # takes the store, and the first argument of a method
+
+
+def _none(store: Any, first: Any) -> None:
+    """Do nothing."""
+
 
 class ExtendedStore(SqlAlchemyStore):
     """MLflow's store over a database that ``sync`` fills."""
@@ -72,32 +78,20 @@ def points(metrics: Iterable[Any]) -> list[MetricPoint]:
     ]
 
 
-def around(
-    kind: Any,
-    names: Iterable[str],
-    before: Callable[[Any, Any], None] | None = None,
-    after: Callable[[Any, Any], None] | None = None,
-) -> None:
-    """Give a store methods of MLflow's with what is done before or after them, which takes the
-    first argument too."""
+def around(kind: Any, names: Iterable[str], before: Act = _none, after: Act = _none) -> None:
+    """Give a store methods of MLflow's with what is done before or after them."""
     for name in names:
         setattr(kind, name, _around(getattr(SqlAlchemyStore, name), before, after))
 
 
-def _around(
-    method: Callable[..., Any],
-    before: Callable[[Any, Any], None] | None,
-    after: Callable[[Any, Any], None] | None,
-) -> Callable[..., Any]:
+def _around(method: Callable[..., Any], before: Act, after: Act) -> Callable[..., Any]:
     signature = inspect.signature(method)
 
     def both(self: Any, *args: Any, **named: Any) -> Any:
         first = signature.bind(self, *args, **named).args[1]
-        if before:
-            before(self, first)
+        before(self, first)
         answer = method(self, *args, **named)
-        if after:
-            after(self, first)
+        after(self, first)
         return answer
 
     return both
@@ -107,12 +101,8 @@ around(ExtendedStore, _READERS, before=lambda store, runs: store.take_in(each(ru
 
 
 def take_in(repo: Repo, path: Path, runs: Iterable[str]) -> None:
-    """Add all metric values of runs to the database at ``path``, where they lack; what is not what
-    its name says has none.
-
-    Raises:
-        NotFoundError: they are not in this clone.
-    """
+    """Add all metric values of runs to the database at ``path``, where they lack; raise
+    NotFoundError where they are not in this clone."""
     with database.reading(path) as db:
         lacking = [(run, *row) for run in runs for row in db.execute(_LACKING, [run])]
     if not lacking:

@@ -84,7 +84,8 @@ def mirror(
     otherwise: str | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Outcome:
-    """Make sure that each experiment is a run on the server, whole.
+    """Make sure that each experiment is a run on the server, whole; raise GitexpError where it
+    cannot be reached, or does not let us in.
 
     Args:
         artifacts: store the files that were logged as artifacts, too.

@@ -36,19 +36,12 @@ _BORN = os.getpid()
 
 @dataclass(eq=False)
 class Running:
-    """An MLflow run that goes on.
+    """An MLflow run that goes on."""
 
-    Attributes:
-        id: MLflow's id of it.
-        run: what is logged goes here.
-        ours: whether MLflow's end of it is its end (a joined run ends when its owner says so).
-        parent: the run that it is a child of.
-    """
-
-    id: str
-    run: Run
-    ours: bool
-    parent: Run | None = None
+    id: str  # MLflow's
+    run: Run  # what is logged goes here
+    ours: bool  # MLflow's end of it is its end; a joined run ends when its owner says so
+    parent: Run | None = None  # what it is a child of
     deleted: bool = False
     finished: bool = False
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -278,7 +278,7 @@ _OF_MODELS = (
     "finalize_logged_model", "log_logged_model_params", "set_logged_model_tags",
     "delete_logged_model_tag", "delete_logged_model",
 )  # fmt: skip
-_AFTER: tuple[tuple[tuple[str, ...], Callable[[Any, Any], None]], ...] = (
+_AFTER: tuple[tuple[tuple[str, ...], extended.Act], ...] = (
     (("log_inputs", "log_outputs"), lambda store, run: store._behind.keep_linked(run)),
     (_OF_MODELS, GitStore._more_of),
     (("delete_run",), lambda store, run: store._behind.stage(DELETED, run)),
