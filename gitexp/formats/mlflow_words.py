@@ -29,8 +29,6 @@ PARAM_LENGTH = 6000
 OLD_PARAM_LENGTH = 500  # what servers of MLflow 2.2 refuse to exceed
 TAG_LENGTH = 8000
 METRICS_AT_ONCE = 1000
-PARAMS_AT_ONCE = 100
-TAGS_AT_ONCE = 100
 ENTITIES_AT_ONCE = 1000
 
 NAME = "mlflow.runName"

@@ -38,15 +38,6 @@ class GitexpCallback:
             found[f"{names[0]}.intermediate"] = dict(sorted(between.items()))
         state = trial.state.name
         labels = [*each(self._options.get("labels", ())), *(["pruned"] * (state == "PRUNED"))]
-        log(
-            params=trial.params,
-            metrics=found,
-            **{
-                "status": _STATUS.get(state, "finished"),
-                "started": trial.datetime_start,
-                "advance": False,
-                "group": study.study_name,
-                **self._options,
-                "labels": labels,
-            },
-        )
+        usual = {"status": _STATUS.get(state, "finished"), "started": trial.datetime_start}
+        usual |= {"advance": False, "group": study.study_name, **self._options, "labels": labels}
+        log(params=trial.params, metrics=found, **usual)

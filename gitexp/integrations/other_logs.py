@@ -64,13 +64,10 @@ def write_tensorboard(records: Iterator[Record], folder: Path) -> None:
         end = start if lasted is None else record["started"].timestamp() + lasted
         how = ends.get(record["status"], api_pb2.STATUS_FAILURE)
         info = plugin_data_pb2.SessionEndInfo(status=how, end_time_secs=end)
-        ended = Summary.Value(
-            tag=metadata.SESSION_END_INFO_TAG,
-            tensor=metadata.NULL_TENSOR,
-            metadata=metadata.create_summary_metadata(
-                plugin_data_pb2.HParamsPluginData(session_end_info=info)
-            ),
-        )
+        said = plugin_data_pb2.HParamsPluginData(session_end_info=info)
+        about = metadata.create_summary_metadata(said)
+        tag, nothing = metadata.SESSION_END_INFO_TAG, metadata.NULL_TENSOR
+        ended = Summary.Value(tag=tag, tensor=nothing, metadata=about)
         event = Event(wall_time=end, summary=Summary(value=[ended]))
         events.write(event.SerializeToString())
         events.close()

@@ -77,12 +77,8 @@ def of_options(
     """Return the plan for ``gitexp sweep``'s options by their names; raises UsageError."""
     if minimize and maximize:
         raise UsageError("a sweep goes by one metric: give --minimize or --maximize, not both")
-    return Plan(
-        objective=minimize or maximize,
-        direction="min" if minimize else "max" if maximize else None,
-        directory=below(repo),
-        **options,
-    )
+    way = "min" if minimize else "max" if maximize else None
+    return Plan(objective=minimize or maximize, direction=way, directory=below(repo), **options)
 
 
 def below(repo: Repo) -> str:

@@ -45,12 +45,6 @@ class Progress:
         count, seconds = self.durations
         if experiment.duration is not None:
             count, seconds = count + 1, seconds + experiment.duration
-        return replace(
-            self,
-            done=self.done + 1,
-            failed=self.failed + (not good and PRUNED not in experiment.labels),
-            best=best,
-            bests=bests,
-            last=experiment,
-            durations=(count, seconds),
-        )
+        failed = self.failed + (not good and PRUNED not in experiment.labels)
+        known = replace(self, best=best, bests=bests, durations=(count, seconds))
+        return replace(known, done=self.done + 1, failed=failed, last=experiment)

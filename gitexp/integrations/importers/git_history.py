@@ -183,14 +183,9 @@ def _parsed(output: bytes, kind_of: Callable[[str], str | None]) -> Iterator[Pas
             known_as = kind_of(path)
             if known_as and before != after and status != "D":
                 changes.append(Change(known_as, path, mode, after, before.strip("0")))
-        commit = Commit(
-            "git",
-            id.strip(),
-            parents.split()[0] if parents else None,
-            message.one_line(text.partition("\n")[0]),
-            person(name, email),
-            commit_files.date(when),
-        )
+        parent = parents.split()[0] if parents else None
+        title, date = message.one_line(text.partition("\n")[0]), commit_files.date(when)
+        commit = Commit("git", id.strip(), parent, title, person(name, email), date)
         yield Past(commit, "Id" in message.trailers(text), tuple(changes))
 
 

@@ -32,12 +32,7 @@ def autolog(**options: Any) -> None:
     def gitexp_catboost(_module: Any) -> None:
         from gitexp.integrations.mlflow import catboost
 
-        catboost.autolog(
-            **{
-                name: options[name]
-                for name in ("log_models", "exclusive", "disable", "silent")
-                if name in options
-            }
-        )
+        known = {"log_models", "exclusive", "disable", "silent"} & options.keys()
+        catboost.autolog(**{name: options[name] for name in known})
 
     register_post_import_hook(gitexp_catboost, "catboost", overwrite=True)

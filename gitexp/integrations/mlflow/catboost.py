@@ -29,13 +29,8 @@ def autolog(
     """Log what CatBoost trains from now on; the options are those of ``mlflow.autolog``."""
     import catboost
 
-    for kind in (
-        catboost.CatBoost,
-        catboost.CatBoostClassifier,
-        catboost.CatBoostRegressor,
-        catboost.CatBoostRanker,
-    ):
-        safe_patch(NAME, kind, "fit", _fit, manage_run=True)
+    for kind in ("CatBoost", "CatBoostClassifier", "CatBoostRegressor", "CatBoostRanker"):
+        safe_patch(NAME, getattr(catboost, kind), "fit", _fit, manage_run=True)
 
 
 def _fit(original: Callable[..., Any], model: Any, *args: Any, **kwargs: Any) -> Any:

@@ -35,11 +35,7 @@ _TRIES = 5
 _LARGEST = 900_000  # characters of one request; MLflow takes a million
 _FIRST = 0.2  # seconds before the second try
 _LOGIN = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
-_AT_ONCE = {
-    "params": convert.PARAMS_AT_ONCE,
-    "metrics": convert.METRICS_AT_ONCE,
-    "tags": convert.TAGS_AT_ONCE,
-}
+_AT_ONCE = {"params": 100, "metrics": convert.METRICS_AT_ONCE, "tags": 100}
 _T = TypeVar("_T")
 Texts = Mapping[str, str]
 
@@ -89,12 +85,8 @@ class Server:
         """Yield the runs of experiments (their ids, which the runs name too) for which MLflow's
         filter holds; deleted ones where the view is ``ALL``."""
         for at in range(0, len(experiments), 100):
-            asked = {
-                "experiment_ids": experiments[at : at + 100],
-                "filter": condition,
-                "max_results": _PAGE,
-                "run_view_type": view,
-            }
+            asked: dict[str, Any] = {"experiment_ids": experiments[at : at + 100]}
+            asked |= {"filter": condition, "max_results": _PAGE, "run_view_type": view}
             yield from self._pages("runs/search", asked, "runs", _run)
 
     def has_run(self, run: str) -> bool:

@@ -34,12 +34,9 @@ from gitexp.runs.journal import JOIN
 from gitexp.store.index import Index
 
 _READERS = (
-    "get_metric_history",
-    "get_metric_history_bulk",
-    "get_max_step_for_metric",
-    "get_metric_history_bulk_interval_from_steps",
-    "get_metric_history_bulk_interval",
-)
+    "get_metric_history", "get_metric_history_bulk", "get_max_step_for_metric",
+    "get_metric_history_bulk_interval_from_steps", "get_metric_history_bulk_interval",
+)  # fmt: skip
 _LACKING = 'SELECT "commit" FROM gitexp_run WHERE run_uuid = ? AND folder IS NULL AND rows IS NULL'
 _TAKEN = 'UPDATE gitexp_run SET rows = 0 WHERE run_uuid = ? AND "commit" = ?'
 

@@ -131,11 +131,8 @@ def repository(repo: Repo) -> str | None:
     if match := re.fullmatch(r"(?:ssh://)?[^@/]+@([^:/]+)(?::\d+)?[:/](.+)", url):
         return f"https://{match[1]}/{match[2]}"
     parts = urlsplit(url)
-    return (
-        f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-        if parts.scheme in ("http", "https")
-        else None
-    )
+    address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return address if parts.scheme in ("http", "https") else None
 
 
 def _runs(

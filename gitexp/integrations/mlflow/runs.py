@@ -157,12 +157,9 @@ class Runs:
         if unsaved:
             warnings.warn(f"gitexp: {unsaved}", RuntimeWarning, stacklevel=2)
         child = above is not None or parent is not None
-        live = start.begin(
-            self.repo,
-            Details(group=self._group(experiment, above, parent)),
-            command=notebook.command(),
-            beside=CHILD if child else None,
-        )
+        details = Details(group=self._group(experiment, above, parent))
+        beside = CHILD if child else None
+        live = start.begin(self.repo, details, command=notebook.command(), beside=beside)
         run_file.claim(live.folder)
         if not child:
             active.activate(live)

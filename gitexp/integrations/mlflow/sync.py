@@ -183,17 +183,10 @@ class Follower:
         seconds = facts.get("duration")
         modified = files.modified(folder / "metrics.csv") // 10**6 or None
         end = start + int(seconds * 1000) if seconds else modified
+        end = None if status == "RUNNING" else end
         title = facts.get("name") or facts.get("title") or f"run {facts['id'][:8]}"
-        row = Row(
-            run,
-            title,
-            self.repo.author.partition(" <")[0],
-            status,
-            start,
-            None if status == "RUNNING" else end,
-            ACTIVE,
-            facts.get("group") or convert.DEFAULT,
-        ).told(known)
+        user, group = self.repo.author.partition(" <")[0], facts.get("group") or convert.DEFAULT
+        row = Row(run, title, user, status, start, end, ACTIVE, group).told(known)
         own = {
             convert.NOTE: facts.get("note") or None,
             "gitexp.parent": facts["snapshot"].get("commit"),
@@ -204,17 +197,12 @@ class Follower:
         given = known.get("given") or ()  # by the command line alone: MLflow may log them otherwise
         spelt = texts(known.get("params"))
         logged = params.flatten(journal.logged_params(folder))
-        _put(
-            tables,
-            row,
-            {**own, **texts(known.get("tags"))},
-            {
-                name: spelt.get(name, convert.param_text(value))
-                for name, value in logged.items()
-                if name not in given
-            },
-            known,
-        )
+        said = {
+            name: spelt.get(name, convert.param_text(value))
+            for name, value in logged.items()
+            if name not in given
+        }
+        _put(tables, row, {**own, **texts(known.get("tags"))}, said, known)
 
 
 def write_experiment(tables: Tables, run: str, found: Contents) -> None:
@@ -259,8 +247,7 @@ def _put(
     """Write all of a run but its metrics; the last of ``saying`` that names datasets and models
     names all that there are. A tag that was removed is None."""
     at = tables.put_run(row)
-    tables.put_tags(row.id, texts(tags))
-    tables.put_params(row.id, spelt)
+    tables.put_texts(row.id, texts(tags), spelt)
     linked = [item["tables"] for item in saying if isinstance(item.get("tables"), dict)]
     if linked:
         tables.put_linked(row.id, at, linked[-1])

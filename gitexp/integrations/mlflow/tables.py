@@ -124,19 +124,13 @@ class Tables:
         self.db.execute(_RUN, [*facts, deleted, row.id, at, place])
         return int(at)
 
-    def put_tags(self, run: str, tags: Mapping[str, str]) -> None:
-        """Set tags."""
-        rows = [(run, key[:250], value[: convert.TAG_LENGTH]) for key, value in tags.items()]
-        self.db.executemany(
-            "INSERT OR REPLACE INTO tags(run_uuid, key, value) VALUES (?, ?, ?)", rows
-        )
-
-    def put_params(self, run: str, params: Mapping[str, str]) -> None:
-        """Add params; those that are there stay as MLflow wrote them."""
-        rows = [(run, key[:250], value[: convert.PARAM_LENGTH]) for key, value in params.items()]
-        self.db.executemany(
-            "INSERT OR IGNORE INTO params(run_uuid, key, value) VALUES (?, ?, ?)", rows
-        )
+    def put_texts(self, run: str, tags: Mapping[str, str], params: Mapping[str, str]) -> None:
+        """Set tags, and add params: those that are there stay as MLflow wrote them."""
+        told = [(run, key[:250], text[: convert.TAG_LENGTH]) for key, text in tags.items()]
+        given = [(run, key[:250], text[: convert.PARAM_LENGTH]) for key, text in params.items()]
+        columns = "(run_uuid, key, value) VALUES (?, ?, ?)"
+        self.db.executemany(f"INSERT OR REPLACE INTO tags{columns}", told)
+        self.db.executemany(f"INSERT OR IGNORE INTO params{columns}", given)
 
     def put_metrics(self, run: str, points: Iterable[MetricPoint]) -> None:
         """Add metric values, and follow the latest ones."""
