@@ -45,19 +45,20 @@ def dagshub_command(where: str, name: str | None, dvc_name: str, save_dvc_token:
       gitexp push --mlflow
     """
     from gitexp.integrations import dagshub_remote, dvc_config
+    from gitexp.repo import dvc_pointers
 
     repo = Repo.discover()
     host = dagshub_remote.host(os.environ)
     home = dagshub_remote.parse(where, host)
     token = dagshub_remote.token(host, os.environ) or _logged_in(host)
-    if dvc_config.in_use(repo.root):
+    if dvc_pointers.in_use(repo.root):
         # what is wrong is said before anything changes
         dvc_config.has_remote(repo.root, dvc_name, home.dvc)
         if save_dvc_token:
             dvc_config.check_ignored(repo)
     remote, is_new = dagshub_remote.add(repo, home, name)
     click.echo(f"git: {'added' if is_new else 'there is already'} the remote {remote}, {home.git}")
-    if dvc_config.in_use(repo.root):
+    if dvc_pointers.in_use(repo.root):
         changed = dvc_config.add_remote(repo.root, dvc_name, home.dvc)
         added = "added" if changed else "there is already"
         click.echo(f"DVC: {added} the remote {dvc_name}, {home.dvc}")

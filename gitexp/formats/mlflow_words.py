@@ -39,6 +39,7 @@ SOURCE = "mlflow.source.name"
 SOURCE_TYPE = "mlflow.source.type"
 USER = "mlflow.user"
 NOTE = "mlflow.note.content"
+PARENT = "mlflow.parentRunId"
 OURS = "gitexp."  # what all tags of our own begin with
 ID = "gitexp.id"
 LABELS = "gitexp.labels"

@@ -21,11 +21,6 @@ CONFIG = ".dvc/config"
 LOCAL = ".dvc/config.local"
 
 
-def in_use(root: Path) -> bool:
-    """Whether the repository uses DVC."""
-    return (root / ".dvc").is_dir()
-
-
 def has_remote(root: Path, name: str, url: str) -> bool:
     """Whether there is such a remote.
 

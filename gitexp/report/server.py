@@ -298,9 +298,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._tell("table", number)
             if found := self.live.points(offsets):
                 self._tell("points", {"state": number, "runs": found})
-                if any(
-                    name not in report.table["metrics"] for run in found.values() for name in run
-                ):
+                logged = {name for run in found.values() for name in run}
+                if not logged <= report.table["metrics"].keys():
                     self.live.outdate()
             quiet += EVERY
             if quiet > 15:  # notice a page that is gone

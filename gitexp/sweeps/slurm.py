@@ -166,11 +166,8 @@ def _end_when_warned(where: Path, minutes: int) -> None:
     late = time.monotonic() + 60 * minutes - _WARNED
 
     def warned(number: int, frame: FrameType | None) -> None:
-        preempted = time.monotonic() < late
-        if (
-            preempted
-            and _ask("scontrol", "requeue", os.environ.get("SLURM_JOB_ID", "")) is not None
-        ):
+        preempted, job = time.monotonic() < late, os.environ.get("SLURM_JOB_ID", "")
+        if preempted and _ask("scontrol", "requeue", job) is not None:
             sys.exit("to be run again")
         trial.ask_to_stop(where, _FATES["PREEMPTED" if preempted else "TIMEOUT"])
 

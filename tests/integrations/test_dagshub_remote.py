@@ -20,7 +20,7 @@ import yaml
 from conftest import Project
 from git_server import TOKEN, USER, serving
 from gitexp.formats.errors import UsageError
-from gitexp.integrations import dagshub_remote, dvc_config
+from gitexp.integrations import dagshub_remote
 from gitexp.integrations.dagshub_remote import HOST, Home
 from gitexp.repo import Repo, dvc, dvc_pointers
 from recording import record
@@ -459,4 +459,4 @@ def test_the_cache_is_where_and_how_the_dagshub_package_writes_it(tmp_path: Path
 
 
 def test_dvc_is_not_in_use_where_there_is_no_such_folder(tmp_path: Path) -> None:
-    assert not dvc_config.in_use(tmp_path)
+    assert not dvc_pointers.in_use(tmp_path)

@@ -25,8 +25,6 @@ from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.trackers import found
 from gitexp.formats.trackers.found import Found, Progress, Run, Unread, files_in
 
-_PARENT = "mlflow.parentRunId"
-
 
 @dataclass(frozen=True)
 class Stored:
@@ -89,7 +87,7 @@ def find(
             f" '{experiment}'.{did_you_mean(experiment, experiments)}"
         )
     names = {item.id: item.name for item in stored}
-    parents = {item.tags[_PARENT] for item in stored if _PARENT in item.tags}
+    parents = {item.tags[convert.PARENT] for item in stored if convert.PARENT in item.tags}
     for at, item in enumerate(sorted(stored, key=lambda item: (item.start, item.id))):
         progress(at, len(stored))
         if convert.status(item.status) is None and not over:
@@ -156,7 +154,7 @@ def _group(item: Stored, names: Mapping[str, str], parents: set[str]) -> str | N
     """Return the group: of nested runs the outer one's name, else that of the experiment."""
     if item.id in parents:
         return item.name
-    parent = item.tags.get(_PARENT)
+    parent = item.tags.get(convert.PARENT)
     return names.get(parent, parent) if parent else convert.group(item.experiment)
 
 

@@ -12,10 +12,9 @@ import inspect
 import json
 import os
 import shutil
-import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -140,10 +139,7 @@ def open_apart(repo: Repo) -> Any:
     folder = tempfile.mkdtemp(prefix="gitexp-mlflow-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = Path(folder, "tracking.sqlite")
-    with (
-        closing(sqlite3.connect(path)) as copy,
-        closing(sqlite3.connect(database.prepare(repo))) as source,
-    ):
+    with database.reading(path) as copy, database.reading(database.prepare(repo)) as source:
         source.backup(copy)
     return ApartStore(repo, path)
 

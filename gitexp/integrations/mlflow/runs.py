@@ -147,11 +147,8 @@ class Runs:
         if outer is not None and run_file.claim(outer.folder):
             return Running("", outer, ours=False)
         above = known.run if known else None
-        if (
-            above is None
-            and outer is not None
-            and all(item.run is not outer or not item.ours for item in self._known.values())
-        ):
+        begun_here = any(item.run is outer and item.ours for item in self._known.values())
+        if above is None and not begun_here:
             above = outer
         unsaved = notebook.unsaved()
         if unsaved:

@@ -31,7 +31,7 @@ from gitexp.repo import Repo
 from gitexp.runs import deferred, journal
 
 SERVER = "_MLFLOW_SERVER_FILE_STORE"  # MLflow sets it in its server's processes
-_AUTOLOGGED, _PARENT = "mlflow.autologging", "mlflow.parentRunId"
+_AUTOLOGGED = "mlflow.autologging"
 _MODELS = "mlflow.log-model.history"
 
 
@@ -121,11 +121,11 @@ class GitStore(ExtendedStore):
         if head := given.pop(convert.COMMIT, None):
             given["gitexp.parent"] = head
         # perhaps another process's
-        parent = self._behind.of(given[_PARENT])[0] if _PARENT in given else None
+        parent = self._behind.of(given[convert.PARENT])[0] if convert.PARENT in given else None
         with errors():
-            running = self._behind.runs.begin(experiment.name, given.get(_PARENT), parent)
+            running = self._behind.runs.begin(experiment.name, given.get(convert.PARENT), parent)
         if running.parent and (known := run_file.read(running.parent.folder).get("run")):
-            given.setdefault(_PARENT, known)
+            given.setdefault(convert.PARENT, known)
         try:
             pairs = [RunTag(*item) for item in given.items()]
             made = super().create_run(experiment_id, user_id, start_time, pairs, run_name)
@@ -143,7 +143,7 @@ class GitStore(ExtendedStore):
             "given": [] if running.ours else [*flat.flatten(journal.logged_params(live.folder))],
             "tags": dict(made.data.tags),
         }
-        self._behind.runs.add(running, facts, parent=given.get(_PARENT))
+        self._behind.runs.add(running, facts, parent=given.get(convert.PARENT))
         if given.get(convert.NOTE):
             live.set_note(given[convert.NOTE])
         self._behind.link(running, {uris.RUN_FILES: made.info.artifact_uri})
@@ -196,16 +196,12 @@ class GitStore(ExtendedStore):
             self._log_metrics(run_id, [metric])
 
     def log_batch(self, run_id: str, metrics: Any, params: Any, tags: Any) -> None:
-        if (
-            params
-            or tags
-            or self._behind.runs.find(run_id) is None
-            or len(metrics) > convert.METRICS_AT_ONCE
-            or any(metric.model_id is not None for metric in metrics)
-        ):
-            super().log_batch(run_id, metrics, params, tags)
-        else:
+        few = len(metrics) <= convert.METRICS_AT_ONCE
+        of_run = all(metric.model_id is None for metric in metrics) and not params and not tags
+        if few and of_run and self._behind.runs.find(run_id):
             self._log_metrics(run_id, metrics, batch=True)
+        else:
+            super().log_batch(run_id, metrics, params, tags)
 
     def _log_metrics(self, run_id: str, metrics: Any, batch: bool = False) -> None:
         _validate(metrics, batch or len(metrics) > 1)
