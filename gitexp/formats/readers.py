@@ -60,31 +60,23 @@ def is_metrics(path: str) -> bool:
 def of_pipeline(
     path: str, data: bytes, kinds: Sequence[str] = ("metrics", "params")
 ) -> Iterator[tuple[str, str]]:
-    """Yield ``(kind, path)`` for what a ``dvc.yaml`` names, but for templates (``${...}``)."""
+    """Yield ``(kind, path)`` for what a ``dvc.yaml`` and its stages name, but for templates
+    (``${...}``)."""
     try:
         pipeline = params.load(data, path) if data else {}
     except FormatError:  # damaged, or no mapping: what files are called still tells
         return
-    folder = posixpath.dirname(path)
-    yield from _named(pipeline, folder, kinds, top=True)
     stages = pipeline.get("stages")
-    for stage in stages.values() if isinstance(stages, Mapping) else ():
-        if isinstance(stage, Mapping):
-            below = posixpath.join(folder, str(stage.get("wdir", "")))
-            yield from _named(stage, below, kinds, top=False)
-
-
-def _named(
-    section: Mapping[str, Any], folder: str, kinds: Sequence[str], top: bool
-) -> Iterator[tuple[str, str]]:
-    """Yield ``(kind, path)`` for what a stage, or the top of a ``dvc.yaml``, names."""
-    for kind in kinds:
+    below = [*stages.values()] if isinstance(stages, Mapping) else []
+    sections = [{**pipeline, "wdir": ""}, *(item for item in below if isinstance(item, Mapping))]
+    for section, kind in itertools.product(sections, kinds):
+        folder = posixpath.join(posixpath.dirname(path), str(section.get("wdir", "")))
         items = section.get(kind)
         for item in items if isinstance(items, list) else ():
-            for name in _paths(item, bare=kind != "params" or top):
-                path = posixpath.normpath(posixpath.join(folder, name))
-                if "${" not in path and not path.startswith(("../", "/")) and "\n" not in path:
-                    yield kind, path
+            for name in _paths(item, bare=kind != "params" or section is sections[0]):
+                at = posixpath.normpath(posixpath.join(folder, name))
+                if "${" not in at and not at.startswith(("../", "/")) and "\n" not in at:
+                    yield kind, at
 
 
 def _paths(item: Any, bare: bool) -> Iterable[str]:

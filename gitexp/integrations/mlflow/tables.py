@@ -36,17 +36,14 @@ _LATEST = """
         step = excluded.step, is_nan = excluded.is_nan
     WHERE (excluded.step, excluded.timestamp, excluded.value) > (step, timestamp, value)
 """
+_OF_MODELS = "model_id IN (SELECT model_id FROM logged_models WHERE source_run_id = :run)"
 _LINKED = {  # tables that hold more of a run: which rows are its own
     "inputs": "source_id = :run OR destination_id = :run",
     "datasets": "dataset_uuid IN (SELECT source_id FROM inputs WHERE destination_id = :run)",
     "input_tags": "input_uuid IN (SELECT input_uuid FROM inputs WHERE destination_id = :run)",
     "logged_models": "source_run_id = :run",
-    "logged_model_params": (
-        "model_id IN (SELECT model_id FROM logged_models WHERE source_run_id = :run)"
-    ),
-    "logged_model_tags": (
-        "model_id IN (SELECT model_id FROM logged_models WHERE source_run_id = :run)"
-    ),
+    "logged_model_params": _OF_MODELS,
+    "logged_model_tags": _OF_MODELS,
     "logged_model_metrics": "run_id = :run",
 }
 
