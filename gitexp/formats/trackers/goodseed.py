@@ -10,16 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gitexp.formats.trackers.found import (
-    Run,
-    database,
-    moment,
-    nested,
-    points,
-    seconds,
-    span,
-    typed,
-)
+from gitexp.formats.trackers import found
+from gitexp.formats.trackers.found import Run, seconds, typed
 
 _OWN = ("monitoring/", "sys/", "source_code/")
 _POINTS = """
@@ -30,22 +22,22 @@ _POINTS = """
 
 def read(path: Path) -> Iterator[Run]:
     """Yield the run of a database."""
-    with database(path) as connection:
+    with found.database(path) as connection:
         meta = dict(connection.execute("SELECT key, value FROM run_meta"))
         rows = connection.execute("SELECT path, type_tag, value FROM configs").fetchall()
         metrics = connection.execute(_POINTS).fetchall()
     values = {name: typed(tag, text) for name, tag, text in rows if text is not None}
-    found = points(row for row in metrics if not row[0].startswith(_OWN))
+    points = found.points(row for row in metrics if not row[0].startswith(_OWN))
     started = seconds(meta["created_at"])
     params = {name: value for name, value in values.items() if not name.startswith(_OWN)}
     yield Run(
         f"{meta.get('project')}/{meta['run_id']}@{meta['created_at']}",
         values.get("sys/name") or meta["run_id"],
-        moment(started),
-        found,
-        nested(params, "/"),
+        found.moment(started),
+        points,
+        found.nested(params, "/"),
         {"finished": "finished", "failed": "failed"}.get(meta.get("status", ""), "killed"),
-        span(found, started),
+        found.span(points, started),
         note=values.get("sys/description") or "",
         labels=_labels(values.get("sys/tags")),
     )
