@@ -93,13 +93,19 @@ def _section(name: str, table: tuple[str, ...], data: bytes) -> dict[str, Any]:
     # saves the import of a TOML parser, and foreign syntax errors
     if not data or (table and b"gitexp" not in data):
         return {}
-    path = Path(name)
-    section: Any = _parse(path, data)
+    from gitexp.formats.params import load_toml
+
+    try:
+        section: Any = load_toml(data.decode("utf-8"))
+    except RecursionError:
+        raise FormatError(f"{name} is nested too deep to be read") from None
+    except ValueError as error:  # no TOML, or no UTF-8
+        raise FormatError(f"{name} cannot be read as TOML: {error}") from None
     for key in table:
         section = section.get(key, {}) if isinstance(section, dict) else {}
     if not isinstance(section, dict):
         raise FormatError(f"{name}: [tool.gitexp] must be a table of settings")
-    return {key: _checked(path, key, value) for key, value in section.items()}
+    return {key: _checked(name, key, value) for key, value in section.items()}
 
 
 def _content(path: Path) -> bytes:
@@ -126,17 +132,6 @@ def parse_size(text: str | int) -> int:
             f"'{text}' is not a size; write a number of bytes, or like '10MB' or '1.5GiB'"
         )
     return int(float(match[1]) * _UNITS[match[2].upper()])
-
-
-def _parse(path: Path, data: bytes) -> dict[str, Any]:
-    from gitexp.formats.params import load_toml
-
-    try:
-        return load_toml(data.decode("utf-8"))
-    except RecursionError:
-        raise FormatError(f"{path.name} is nested too deep to be read") from None
-    except ValueError as error:  # no TOML, or no UTF-8
-        raise FormatError(f"{path.name} cannot be read as TOML: {error}") from None
 
 
 def reading(known: Settings, said: Any) -> Settings:
@@ -166,10 +161,10 @@ def _pattern(text: str) -> str:
     )
 
 
-def _checked(path: Path, name: str, value: Any) -> Any:
+def _checked(file: str, name: str, value: Any) -> Any:
     kinds = {item.name: str(item.type) for item in fields(Settings)}
     if name not in kinds:
-        raise FormatError(f"{path.name}: there is no setting '{name}'.{did_you_mean(name, kinds)}")
+        raise FormatError(f"{file}: there is no setting '{name}'.{did_you_mean(name, kinds)}")
     if name in ("max_file_size", "max_untracked_size"):
         return parse_size(value)
     kind = kinds[name]
@@ -183,4 +178,4 @@ def _checked(path: Path, name: str, value: Any) -> Any:
     wanted = {"metrics": 'a table like {rmse = "min", accuracy = "max"}'}.get(
         name, kind.removesuffix(" | None").replace("tuple[str, ...]", "a list of strings")
     )
-    raise FormatError(f"{path.name}: setting '{name}' must be {wanted}, not {value!r}")
+    raise FormatError(f"{file}: setting '{name}' must be {wanted}, not {value!r}")

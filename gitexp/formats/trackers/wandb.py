@@ -107,6 +107,8 @@ def _run(folder: Path, id: str, facts: _Facts) -> Run:
     tags = {"project": run.text(3), "job_type": run.text(7), "sweep": run.text(12)}
     program = environment.text(7) or environment.text(6)
     command = ["python", program, *environment.texts(5)] if program else []
+    count = len(facts.rows)  # W&B holds the last one in memory
+    lost = f"it was killed; {count:,} rows were read, and W&B may never have written the last one"
     return Run(
         id,
         kind="wandb",
@@ -125,17 +127,8 @@ def _run(folder: Path, id: str, facts: _Facts) -> Run:
         commit=run.message(21).text(2) or environment.message(9).text(2) or None,
         patch=_patch(facts.files),
         tags={name: value for name, value in tags.items() if value},
-        partly=_killed(facts),
+        partly=() if facts.exit_code is not None else (Unread(f"wandb {facts.title}", lost),),
     )
-
-
-def _killed(facts: _Facts) -> tuple[Unread, ...]:
-    """Return what is to be said of a run without an end: W&B holds its last row in memory."""
-    if facts.exit_code is not None:
-        return ()
-    count = len(facts.rows)
-    why = f"it was killed; {count:,} rows were read, and W&B may never have written the last one"
-    return (Unread(f"wandb {facts.title}", why),)
 
 
 def _patch(files: Sequence[Path]) -> bytes | None:
