@@ -54,7 +54,7 @@ _LOOK = 0.1  # seconds between two looks at the clock and the stop file
 _AWAY = "gitexp-trial-"  # begins the names of folders that trials have on another machine
 _TERMINATED = 143
 _KILL_WAIT = 40  # seconds; SLURM's own is 30
-_place = functools.lru_cache(Place)
+_worktree = functools.lru_cache(SharedWorktree)
 _running: dict[str, str] = {}  # the folder of each trial that this process runs
 
 
@@ -90,7 +90,7 @@ def run(job: Job, place: str, folder: str, slot: int = 0) -> None:
 
 def _run(job: Job, root: Path, where: Path, slot: int) -> None:
     # a clean work tree, and a run in it
-    _worktree(str(root)).tidy(job.commit)
+    _worktree(root).tidy(job.commit)
     _link(job, root)
     lacking = _lacking(str(root), job.commit)
     facts = {
@@ -307,11 +307,6 @@ def _lacking(root: str, commit: str) -> str | None:
     """Return a sentence that names what has no content in a work tree just brought to a commit."""
     repo = Repo.discover(root)
     return content.advice(content.missing(repo, Path(root), cloned=repo.git_dir == repo.common_dir))
-
-
-@functools.lru_cache
-def _worktree(root: str) -> SharedWorktree:
-    return SharedWorktree(Path(root))
 
 
 def unpack(returned: Mapping[str, bytes], folder: Path) -> None:

@@ -34,7 +34,10 @@ class Contents:
     @cached_property
     def run_facts(self) -> dict[str, Any]:
         """What MLflow said of the run (``run_file.py``); empty where it logged none."""
-        return read_json(self.files.get(self.experiment.inside(RUN_FACTS), b""))
+        with suppress(ValueError, RecursionError):
+            value = json.loads(self.files.get(self.experiment.inside(RUN_FACTS), b""))
+            return value if isinstance(value, dict) else {}
+        return {}
 
     @property
     def edits(self) -> list[dict[str, Any]]:
