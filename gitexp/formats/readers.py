@@ -17,7 +17,7 @@ from gitexp.formats.experiment import MetricPoint
 
 STEPS = (
     "step", "epoch", "iter", "iteration", "global_step", "training_iteration", "round", "episode",
-    "generation",
+    "generation", "time/total_timesteps",
 )  # fmt: skip
 PARAMS_FILES = ("hparams.yaml", "args.yaml", "args.json", ".hydra/config.yaml", "config.yaml")
 _PARAMS_NAME = r"(?i)params?\.(ya?ml|json|toml)"

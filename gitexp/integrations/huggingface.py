@@ -21,18 +21,23 @@ class GitexpCallback(TrainerCallback):
 
     def __init__(self, **options: Any) -> None:
         self._training = Training(options)
+        self._begun = -1  # the step
 
     def on_train_begin(
         self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any
     ) -> None:
         if state.is_world_process_zero:
+            self._begun = state.global_step
             config = getattr(model, "config", None)
             kind = {} if config is None else {"model.type": config.model_type}
             self._training.begin({**kind, **_changed(args)})
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if state.is_world_process_zero:
-            self._training.log(logs or {}, step=state.global_step)
+            values = dict(logs or {})
+            if state.global_step == self._begun:  # of no steps, as after a last checkpoint: 0.0
+                values.pop("train_loss", None)
+            self._training.log(values, step=state.global_step)
 
     def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._training.evaluates()

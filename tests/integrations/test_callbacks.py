@@ -374,6 +374,32 @@ def test_huggingface_evaluates_in_the_run_of_its_training(project: Project) -> N
     assert (made.metrics["eval_loss"], made.metrics["test_loss"]) == (last, tested)
 
 
+def test_huggingface_says_no_loss_of_a_training_that_was_over(project: Project) -> None:
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("accelerate")
+    from gitexp.integrations.huggingface import GitexpCallback
+
+    class Model(torch.nn.Linear):  # type: ignore[name-defined, misc]
+        def forward(self, x: Any) -> dict[str, Any]:
+            return {"loss": super().forward(x).sum() * 0 + 1.5}
+
+    options = transformers.TrainingArguments(
+        "out", max_steps=2, save_steps=2, report_to="none", disable_tqdm=True, use_cpu=True
+    )
+    for again in (False, True):
+        trainer = transformers.Trainer(
+            Model(1, 1), options, train_dataset=[{"x": torch.ones(1)}] * 16,
+            callbacks=[GitexpCallback()],
+        )  # fmt: skip
+        said = trainer.train(resume_from_checkpoint=again)
+        assert said.training_loss == (0.0 if again else 1.5)
+    gitexp.end_run()
+    first, second = gitexp.get(1).metrics, gitexp.get(2).metrics
+    assert (first["train_loss"], "train_loss" in second) == (1.5, False)
+    assert "train_runtime" in second
+
+
 def test_huggingface(project: Project) -> None:
     pytest.importorskip("transformers")
     pytest.importorskip("accelerate")

@@ -32,6 +32,11 @@ from gitexp.formats.errors import FormatError
             {"x/y(B)": [(1, 0.5), (2, 0.7)]},
         ),
         ("results.csv", "round,test_error\n1,0.5\n2,0.4\n", {"test_error": [(1, 0.5), (2, 0.4)]}),
+        (
+            "progress.csv",
+            "time/total_timesteps,eval/mean_reward,train/loss\n64,5.0,\n64,,0.5\n128,6.0,\n",
+            {"eval/mean_reward": [(64, 5), (128, 6)], "train/loss": [(64, 0.5)]},
+        ),
         ("learn_error.tsv", "iter\tRMSE\n0\t2\n1\t1\n", {"RMSE": [(0, 2), (1, 1)]}),
         ("metrics.csv", 'Name,Value,Timestamp,Step\n"a",0.5,1,7\r\n', {"a": [(7, 0.5)]}),
         (
