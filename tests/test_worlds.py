@@ -206,6 +206,9 @@ def test_a_run_that_cannot_be_signed_has_an_exit_code_of_its_own(project: Projec
         done = project.run("run", "--sign", "--", sys.executable, "-c", f"raise SystemExit({code})")
         assert done.returncode == expected
         assert "could not be recorded: git could not sign the tag" in done.stderr
+    assert "or use --no-sign" in project.run("recover").stderr
+    project.gitexp("recover", "--no-sign")
+    assert len(project.tags()) == 2
 
 
 def test_a_run_that_cannot_be_recorded_ends_as_its_command_did_and_says_so(
@@ -252,11 +255,22 @@ def test_doctor_mends_what_a_rewrite_of_history_leaves(
     project.gitexp("doctor", "--fix")
     assert project.gitexp("doctor") == "all is well\n"
     assert project.tags() == ["exp-1", "exp-2"]
+    project.gitexp("verify", "--all")
+    refs = project.git("for-each-ref", "refs/gitexp", "refs/heads/experiments")
+    assert [line for line in refs.splitlines() if "/noted/" not in line] == []
     assert "the first of all" in project.gitexp("show", "exp-1")
     assert project.git("log", "--all", "--oneline", "--", "secret.txt") == ""
     project.git("remote", "add", "origin", remote.root.as_uri(), check=False)
     project.gitexp("pull")
     assert "fetched before history was rewritten" in project.gitexp("doctor", code=1)
+    project.gitexp("doctor", "--fix")
+    project.git("push", "-q", "--force", "origin", "--all")
+    project.git("push", "-q", "--force", "origin", "--tags", "refs/notes/gitexp")
+    project.git("push", "-q", "origin", "--delete", "experiments/ada", check=False)
+    project.gitexp("push")
+    project.gitexp("pull")
+    assert project.gitexp("doctor") == "all is well\n"
+    assert project.gitexp("list", "--all", "--json").count('"name": ') == 2
 
 
 def test_doctor_names_tags_whose_commit_is_gone(project: Project) -> None:
@@ -355,6 +369,85 @@ def test_a_missing_content_is_named_and_is_no_drift(annexed: Project) -> None:
     assert "drift" not in said
 
 
+@pytest.fixture
+def elsewhere(annexed: Project, tmp_path: Path) -> Project:
+    """One whose data, which changed between its two experiments, is on a remote alone; so is no
+    commit in between."""
+    kept = tmp_path / "kept.git"
+    annexed.git("init", "-q", "--bare", str(kept))
+    annexed.git("remote", "add", "origin", str(kept))
+    annexed.git("push", "-q", "origin", "main", "git-annex")
+    annexed.gitexp("run", "--", sys.executable, "train.py")
+    annexed.write("open.bin", b"2" * 150_000)
+    annexed.commit("more data")
+    annexed.commit("the same", more_py="")
+    annexed.gitexp("run", "--", sys.executable, "train.py")
+    annexed.git("annex", "sync", "-q", "--content")
+    annexed.git("annex", "copy", "-q", "--all", "--to", "origin")
+    annexed.git("annex", "drop", "-q", "--all", "--force")
+    annexed.git("checkout", "-q", "HEAD", "--", "open.bin", check=False)
+    return annexed
+
+
+def test_what_brings_content_is_typed_where_the_user_stands(
+    elsewhere: Project, tmp_path: Path
+) -> None:
+    done = elsewhere.run("run", "--no-advance", "--", sys.executable, "-c", "print('loss: 1')")
+    assert "'open.bin' has no content here, only a pointer; to bring it: git annex get" in (
+        done.stderr
+    )
+    typed(elsewhere, elsewhere.error("get", "exp-1", "open.bin", "-o", "there", code=3))
+    elsewhere.gitexp("get", "exp-1", "open.bin", "locked.bin", "-o", "there")
+    sizes = [
+        (elsewhere.root / "there" / name).stat().st_size for name in ("open.bin", "locked.bin")
+    ]
+    assert sizes == [100_000, 100_000]
+    elsewhere.git("annex", "drop", "-q", "--all", "--force")
+    typed(elsewhere, elsewhere.run("reproduce", "exp-1", "--yes").stderr)
+    assert "same: exp-1" in elsewhere.gitexp("reproduce", "exp-1", "--yes")
+    elsewhere.git("annex", "drop", "-q", "--all", "--force")
+    beside = tmp_path / "beside"
+    said = elsewhere.run("checkout", "exp-1", "--worktree", str(beside)).stderr
+    typed(elsewhere, said.partition("to undo")[0])
+    assert (beside / "open.bin").stat().st_size == 100_000
+
+
+def test_bisect_takes_no_pointer_for_data(elsewhere: Project) -> None:
+    elsewhere.git("annex", "get", "-q", "locked.bin")
+    words = ["bisect", "exp-1", "exp-2", "-m", "size", "--max", "200000", "--yes"]
+    done = elsewhere.run(*words)
+    assert done.returncode == 125, done.stderr
+    skipped = [line for line in done.stderr.splitlines() if " skipped: 'open.bin' has no" in line]
+    typed(elsewhere, skipped[0])
+    assert "more data" in elsewhere.gitexp(*words)
+
+
+def test_a_pointer_of_lfs_is_named_and_what_brings_it_works(
+    project: Project, remote: Project, tmp_path: Path
+) -> None:
+    if not shutil.which("git-lfs"):
+        pytest.skip("git-lfs is not installed")
+    project.git("lfs", "install", "--local")
+    project.git("remote", "add", "origin", remote.root.as_uri())
+    project.write(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n")
+    project.write("locked.bin", b"1" * 100_000)
+    for size in (100_000, 150_000):
+        project.write("open.bin", bytes(size))
+        project.commit("data", train_py=_SIZES)
+        project.gitexp("run", "--", sys.executable, "train.py")
+    project.git("push", "-q", "-u", "origin", "main")
+    project.gitexp("push")
+    clone = Project(tmp_path / "clone")
+    project.git("clone", "-q", remote.root.as_uri(), str(clone.root))  # LFS is not set up there
+    said = clone.run("run", "--", sys.executable, "train.py").stderr
+    assert "'locked.bin', 'open.bin' have no content here, only a pointer" in said
+    typed(clone, said)
+    assert (clone.root / "open.bin").stat().st_size == 150_000
+    clone.git("lfs", "install", "--local", "--skip-smudge", "--force")
+    typed(clone, clone.run("reproduce", "exp-1", "--yes").stderr)
+    assert "same: exp-1" in clone.gitexp("reproduce", "exp-1", "--yes")
+
+
 def test_lfs_has_content_in_every_work_tree(project: Project) -> None:
     if not shutil.which("git-lfs"):
         pytest.skip("git-lfs is not installed")
@@ -368,7 +461,7 @@ def test_lfs_has_content_in_every_work_tree(project: Project) -> None:
     shutil.rmtree(project.root / ".git" / "lfs" / "objects")
     said = project.run("reproduce", "exp-1", "--yes").stderr
     assert (
-        "'locked.bin', 'open.bin' have no content here, only a pointer; to bring it: git lfs pull"
+        "'locked.bin', 'open.bin' have no content here, only a pointer; to bring it: git lfs fetch"
         in said
     )
 

@@ -78,6 +78,7 @@ class Ran:
         experiment: what it was recorded as, None where that was not asked for.
         lacking: a sentence that names the files which git-annex or LFS had no content of; None
             where there are none.
+        misread: whether it may have taken a pointer for its data.
     """
 
     metrics: Mapping[str, float]
@@ -85,6 +86,7 @@ class Ran:
     inputs: Mapping[str, str | None]
     experiment: Experiment | None = None
     lacking: str | None = None
+    misread: bool = False
 
     def metric(self, name: str) -> float:
         """Return the last value of a metric; raise CannotRunError where it logged none."""
@@ -170,7 +172,9 @@ def execute(
         if _inside(todo.metrics_file):
             (tree / todo.metrics_file).unlink()
     hashes = _bring_data(repo, tree, todo)
-    lacking = content.told(content.missing(repo, tree))
+    missing = content.missing(repo, tree)
+    lacking = content.told(missing)
+    misread = any(content.is_mistakable(tree / path) for path, _ in missing)
     words = [_program(repo, tree, todo, python), *todo.words[1:]]
     words = words if merges else arguments.forced(words)
     folder = worktree.place_of_run(tree)
@@ -194,7 +198,10 @@ def execute(
         _check(ended, todo, f"; {lacking}" if lacking else _last_line(live.folder))
         values = metrics.last_values(journal.points(live.folder)[0])
         requirements = _text(live.folder / "requirements.txt") or environment.requirements()
-        return Ran(values, requirements, hashes, live.end() if recorded else None, lacking)
+        if lacking:
+            live.add_facts("warnings", [lacking])
+        made = live.end() if recorded else None
+        return Ran(values, requirements, hashes, made, lacking, misread)
     except UsageError as error:
         raise CannotRunError(f"the command of {todo.name} could not be run: {error}") from None
     finally:
