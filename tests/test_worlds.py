@@ -159,8 +159,9 @@ def test_a_shallow_checkout_of_ci_is_told_what_to_fetch(
     assert "git fetch --unshallow --tags" in clone.run("list").stderr
     gate = ["gate", "--metric", "rmse", "--max", "1.5"]
     assert clone.error("report", "--md", code=3).count("--unshallow") == 1
-    for words in (gate, ["report", "--md"]):
-        assert "git fetch --unshallow --tags" in clone.error(*words, code=3)
+    for words in (gate, ["report", "--md"], ["verify", "--all"], ["show", "exp-1"]):
+        said = clone.error(*words, code=3)
+        assert said.endswith(" in this shallow clone; to bring them: git fetch --unshallow --tags")
     assert "passed: exp-2" in clone.gitexp(*gate, "--fetch")
     assert "exp-2" in clone.gitexp("report", "--md", "--fetch")
 
@@ -281,10 +282,19 @@ def test_doctor_names_tags_whose_commit_is_gone(project: Project) -> None:
 
 
 def test_doctor_explains_what_a_repository_uses(partial: Project) -> None:
+    assert "hooks:" not in partial.gitexp("doctor", "--explain")
+    partial.git("config", "core.fsmonitor", "true")
+    partial.write(".gitattributes", "*.key filter=git-crypt diff=git-crypt\n")
+    partial.write(".git/hooks/post-commit", "#!/bin/sh\n").chmod(0o755)
+    partial.write(".gitexp.toml", "sign = true\n")
     partial.git("config", "filter.lfs.process", "git-lfs-that-is-nowhere filter-process")
     said = partial.gitexp("doctor", "--explain")
     assert "partial clone: reading fetches nothing" in said
     assert "filter lfs, but its program is not found: does not count" in said
+    assert "filter git-crypt, but it is not set up here: does not count" in said
+    assert re.match(r"gitexp: [\d.]+, Python 3[\d.]+, git \d\S+, ", said)
+    for line in ("hooks: none runs but pre-push", "fsmonitor: off in", "signing: sign = true"):
+        assert line in said
 
 
 @pytest.fixture
@@ -464,6 +474,25 @@ def test_lfs_has_content_in_every_work_tree(project: Project) -> None:
         "'locked.bin', 'open.bin' have no content here, only a pointer; to bring it: git lfs fetch"
         in said
     )
+
+
+def test_git_crypt_has_its_key_in_every_work_tree(project: Project, tmp_path: Path) -> None:
+    if not shutil.which("git-crypt"):
+        pytest.skip("git-crypt is not installed")
+    project.git("crypt", "init")
+    project.write(".gitattributes", "*.key filter=git-crypt diff=git-crypt\n")
+    project.write("a.key", "secret")
+    project.commit("data", train_py="print('loss:', len(open('a.key').read()))\n")
+    project.gitexp("run", "--", sys.executable, "train.py")
+    assert "same: exp-1" in project.gitexp("reproduce", "exp-1", "--yes")
+    project.gitexp("sweep", "-p", "x=1", "--", sys.executable, "train.py")
+    assert {item.metrics["loss"] for item in Index(Repo.discover(project.root)).select()} == {6}
+    beside = tmp_path / "beside"
+    said = project.run("checkout", "exp-1", "--worktree", str(beside)).stderr
+    assert (beside / "a.key").read_text() == "secret"
+    assert project.git("status", "--porcelain", cwd=beside) == ""
+    typed(project, said)
+    assert project.git("worktree", "list").count("\n") == 0
 
 
 _INNER = """import os

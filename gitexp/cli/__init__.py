@@ -223,6 +223,7 @@ def _warning(message: Warning | str, *where: Any) -> str:
 
 
 _plain = warnings.formatwarning
+_FETCH = " git fetch --unshallow --tags"
 
 
 def _help_of(error: click.ClickException) -> str:
@@ -236,11 +237,13 @@ def _help_of(error: click.ClickException) -> str:
 
 def _with_what_ci_lacks(said: str) -> str:
     """Return the message; in a shallow clone, with how to fetch the history and tags it lacks."""
-    how = "to bring the rest: git fetch --unshallow --tags"
     with suppress(GitexpError):
         if "--unshallow" not in said and Repo.discover().is_shallow:
+            none, _, record_one = said.rpartition(" yet; ")
+            if record_one.startswith(("record one", "to record one")):
+                return f"{none} in this shallow clone; to bring them:{_FETCH}"
             begins = " This" if said.endswith("?") else "; this"
-            return f"{said}{begins} clone is shallow, {how}"
+            return f"{said}{begins} clone is shallow, to bring the rest:{_FETCH}"
     return said
 
 

@@ -42,9 +42,24 @@ def add(repo: Repo, tree: Path, commit: str) -> None:
     Raises:
         GitError: git cannot make it.
     """
-    repo.git(*_WHOLE, "worktree", "add", "--detach", "--force", str(tree), commit)
+    link(repo, tree, commit, "--detach", "--force", config=_WHOLE)
     fill(repo, tree)
     populate(repo, tree)
+
+
+def link(repo: Repo, tree: Path, commit: str, *how: str, config: tuple[str, ...] = ()) -> None:
+    """Make a work tree as git does it: ``how`` and ``config`` are its options. git-crypt looks for
+    its key beside the index, which is another one there.
+
+    Raises:
+        GitError: git cannot make it.
+    """
+    keys = repo.common_dir / "git-crypt"
+    later = ("--no-checkout",) if keys.exists() else ()
+    repo.git(*config, "worktree", "add", *how, *later, "--", str(tree), commit)
+    if later:
+        (Repo.discover(tree).git_dir / keys.name).symlink_to(keys)
+        repo.git(*config, "checkout", "--quiet", "--force", cwd=tree)
 
 
 def reset(repo: Repo, tree: Path, commit: str) -> None:

@@ -124,7 +124,7 @@ def add_worktree(
     survey.check_branch(repo, branch)
     how = ["-b", branch, "--no-track"] if branch else ["--detach"]
     tree = Path(os.path.abspath(folder))
-    repo.git("worktree", "add", *how, "--", str(tree), target.id)
+    content.link(repo, tree, target.id, *how)
     wanted: tuple[Data, ...] = ()
     if data and dvc_pointers.in_use(tree):
         wanted = tuple(dvc_pointers.of_commit(repo, target.id).values())

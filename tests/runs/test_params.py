@@ -301,6 +301,10 @@ def test_parsers_are_left_alone_where_that_is_asked_for(project: Project, how: s
     [
         ("{python} launch.py --gpus 2 train.py --lr 3", {"gpus": 2, "lr": "3", "seed": 1}),
         ("sh train.sh", {"lr": "4", "seed": 1}),
+        (
+            "env --ignore-signal {python} train.py --lr 7",
+            {"ignore_signal": True, "lr": "7", "seed": 1},
+        ),
         ("{python} -m cProfile train.py --lr 5", {"lr": "5", "seed": 1}),
         ("{python} -m pack.train --lr 6", {"lr": "6", "seed": 1}),
     ],
