@@ -222,11 +222,12 @@ class Driver:
             if self._schedule.take(item.trial, experiment):
                 self._progress = self._progress.with_trial(self.frozen.plan, experiment)
             self._tell()
-        if self._presses > 1:
-            for item in self._running.values():
+        waits = self._engine.queues and not self.frozen.plan.workers_push
+        for item in self._running.values() if self._presses else ():
+            if self._presses > 1 or (waits and not trials.runs(item.folder)):
                 self._stop(item, trials.INTERRUPTED[0])
         # also where trials end all the time
-        elif self.frozen.plan.prune and time.monotonic() >= self._next_look:
+        if self._presses < 2 and self.frozen.plan.prune and time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + _LOOK
             for item in self._running.values():
                 self._watch(item)
@@ -275,7 +276,8 @@ class Driver:
 
     @contextmanager
     def _interrupts(self) -> Iterator[None]:
-        """Ctrl-C once: start nothing more. Twice: end what runs. A third time: leave at once."""
+        """Ctrl-C once: start nothing more, and take what waits out of SLURM's queue. Twice: end
+        what runs. A third time: leave at once."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

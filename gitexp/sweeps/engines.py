@@ -36,11 +36,13 @@ class Engine(Protocol):
         size: how many at once, never more than was asked for.
         room: how many the machines that were found could take; None where nobody knows.
         watches: whether a trial's folder can be read while it grows.
+        queues: whether that folder also says that a trial has not begun.
     """
 
     size: int
     room: int | None
     watches: bool
+    queues: bool
 
     def submit(self, job: Job, folder: Path) -> Future[Result]: ...
     def stop(self, job: Job, folder: Path, why: str) -> None: ...
@@ -76,6 +78,7 @@ class Loky:
     """Processes on this machine, each with a work tree of its own that is reset between trials."""
 
     watches = True
+    queues = False
     room: int | None = None
 
     def __init__(
