@@ -371,6 +371,7 @@ def test_a_run_that_was_killed_keeps_what_its_parser_said(project: Project) -> N
     project.write("t.py", _parsing(a="1") + "\nimport os; os.kill(os.getpid(), 9)\n")
     done = project.run("run", "--", sys.executable, "t.py")
     assert done.returncode == 137
+    assert gitexp.get("exp-1").extra["error"].startswith("exit code 137 (SIGKILL, as where memory")
     assert dict(gitexp.get("exp-1").params) == {"a": 1}
 
 
