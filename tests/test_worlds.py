@@ -107,6 +107,21 @@ def test_a_hint_in_a_partial_clone_works_when_it_is_typed(partial: Project) -> N
     assert "better" in partial.gitexp(*words)
 
 
+def test_what_a_command_wrote_is_shown_where_its_content_is_not(
+    project: Project, partial: Project
+) -> None:
+    for number in ("1", "22"):
+        code = f"open('model.bin', 'w').write('{number}')"
+        project.gitexp("run", "--artifact", "model.bin", "--", sys.executable, "-c", code)
+    project.gitexp("push")
+    partial.gitexp("pull")
+    assert "model.bin" in partial.gitexp("show", "origin/exp-3")
+    assert "model.bin" in partial.gitexp("diff", "origin/exp-3", "origin/exp-4")
+    assert (
+        json.loads(partial.gitexp("show", "origin/exp-3", "--json"))["outputs"][0]["size"] is None
+    )
+
+
 def test_a_pull_brings_folders_where_a_clone_has_none(
     partial: Project, remote: Project, tmp_path: Path
 ) -> None:
