@@ -376,6 +376,13 @@ def test_a_checkout_brings_what_git_annex_keeps_and_its_lines_work(
     typed(annexed, done.stderr)
     assert (annexed.root / "open.bin").stat().st_size == 150_000
     assert annexed.git("status", "--porcelain") == ""
+    annexed.write("open.bin", b"3" * 150_001)
+    said = annexed.error("checkout", "exp-1", "--stash")
+    assert said.startswith("'open.bin' is git-annex's, and git stash does not bring it back")
+    assert (annexed.git("stash", "list"), (annexed.root / "open.bin").stat().st_size) == (
+        "",
+        150_001,
+    )
     there = tmp_path / "there"
     done = annexed.run("checkout", "exp-1", "--worktree", str(there))
     assert (there / "open.bin").stat().st_size == (there / "locked.bin").stat().st_size == 100_000
