@@ -29,7 +29,7 @@ def examine(repo: Repo) -> Iterator[Found]:
     """Yield what is wrong, the next step for the user, and what mends it."""
     false = repo.refs(FALSE_TAGS)
     if false:
-        what = f"{len(false)} tags are copies that a rewrite of history made of other refs"
+        what = f"tags that are copies of other refs, made as history was rewritten: {len(false)}"
         yield what, "", lambda: _delete(repo, false)
     moved = {**_of_bfg(repo), **_of_filter_repo(repo)}
     if moved:
@@ -68,11 +68,8 @@ def _notes(repo: Repo, moved: dict[str, str]) -> Iterator[Found]:
     noted = notes.read(repo) if repo.tip(notes.REF) else {}
     lost = {old: moved[old] for old in noted if moved.get(old, repo.zero) != repo.zero}
     if lost:
-        what = (
-            f"labels and notes of {len(lost)} experiments are on commits from before history was"
-            " rewritten"
-        )
-        yield what, "", lambda: notes.move(repo, lost)
+        what = "experiments whose labels and notes are on commits from before history was rewritten"
+        yield f"{what}: {len(lost)}", "", lambda: notes.move(repo, lost)
 
 
 def _tags(repo: Repo, moved: dict[str, str]) -> Iterator[Found]:
@@ -91,7 +88,7 @@ def _tags(repo: Repo, moved: dict[str, str]) -> Iterator[Found]:
             if data != item.data:
                 changed[ref] = oid, data
     if changed:
-        what = f"{len(changed)} tags name commits from before history was rewritten"
+        what = f"tags that name commits from before history was rewritten: {len(changed)}"
         yield what, "", lambda: _replace_tags(repo, changed)
 
 
@@ -121,7 +118,7 @@ def _refs(repo: Repo, moved: dict[str, str]) -> Iterator[Found]:
     held = repo.line(*asked).split() if holding else []
     stale |= {ref: fetched[ref] for ref in held if ref in fetched}
     if stale:
-        what = f"{len(stale)} refs are what was fetched before history was rewritten"
+        what = f"refs that were fetched before history was rewritten: {len(stale)}"
         advice = "rewrite the remote too before the next pull, which brings back what it has"
         yield what, f"{advice}; see {_DOCS}", lambda: _delete(repo, stale)
     for ref in held:
