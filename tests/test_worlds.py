@@ -122,6 +122,25 @@ def test_what_a_command_wrote_is_shown_where_its_content_is_not(
     )
 
 
+def test_a_pull_brings_a_partial_clone_the_pointers_of_dvc(
+    project: Project, partial: Project
+) -> None:
+    pytest.importorskip("dvc")
+    project.write("data/raw.bin", "1" * 10)
+    for words in (["init"], ["add", "data/raw.bin"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "dvc", *words, "-q"], cwd=project.root, capture_output=True
+        )
+        assert done.returncode == 0, done.stderr
+    project.commit("data")
+    project.commit("more", other_py="print('a file that no pull brings')\n")
+    project.gitexp("log", "--metric", "loss=1", "--no-advance")  # changes no pointer
+    project.gitexp("push")
+    partial.gitexp("pull")
+    assert "data/raw.bin" in partial.gitexp("show", "origin/exp-3")
+    partial.gitexp("report", "origin/exp-1", "origin/exp-3", "-o", "report.html")
+
+
 def test_a_pull_brings_folders_where_a_clone_has_none(
     partial: Project, remote: Project, tmp_path: Path
 ) -> None:

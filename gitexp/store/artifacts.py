@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gitexp.formats import message
-from gitexp.formats.errors import GitError, UsageError
+from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, blobs
 from gitexp.repo.process import chunks
@@ -42,12 +42,7 @@ def outputs(repo: Repo, experiment: Experiment) -> list[Output]:
         return []
     held = listed(repo, experiment.id, paths)
     there = [(path, held[path][2]) for path in paths if path in held]
-    oids = [oid for _, oid in there]
-    try:
-        sizes = blobs.sizes(repo, oids)
-    except GitError:  # a partial clone, in which git looks for them nowhere else
-        with repo.offline() as alone:
-            sizes = blobs.sizes(alone, oids)
+    sizes = blobs.sizes(repo, (oid for _, oid in there))
     return [Output(*item, size and size[1]) for item, size in zip(there, sizes)]
 
 
