@@ -196,6 +196,7 @@ def test_a_shallow_checkout_of_ci_is_told_what_to_fetch(
     for words in (gate, ["report", "--md"], ["verify", "--all"], ["show", "exp-1"]):
         said = clone.error(*words, code=3)
         assert said.endswith(" in this shallow clone; to bring them: git fetch --unshallow --tags")
+    assert said.rpartition(" in ")[2] in clone.error("verify", "--where", "rmse < 1", code=2)
     assert "passed: exp-2" in clone.gitexp(*gate, "--fetch")
     assert "exp-2" in clone.gitexp("report", "--md", "--fetch")
 
