@@ -455,6 +455,11 @@ def test_what_brings_content_is_typed_where_the_user_stands(
     ]
     assert sizes == [100_000, 100_000]
     elsewhere.git("annex", "drop", "-q", "--all", "--force")
+    below = elsewhere.root / "there"  # from which git annex get brings nothing of the top
+    said = elsewhere.run("sweep", "-p", "x=1", "--", sys.executable, "train.py", cwd=below).stderr
+    typed(Project(below), said.partition("\n")[0])
+    assert (elsewhere.root / "open.bin").stat().st_size == 150_000
+    elsewhere.git("annex", "drop", "-q", "--all", "--force")
     typed(elsewhere, elsewhere.run("reproduce", "exp-1", "--yes").stderr)
     assert "same: exp-1" in elsewhere.gitexp("reproduce", "exp-1", "--yes")
     elsewhere.git("annex", "drop", "-q", "--all", "--force")

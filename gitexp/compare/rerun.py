@@ -173,7 +173,7 @@ def execute(
             (tree / todo.metrics_file).unlink()
     hashes = _bring_data(repo, tree, todo)
     missing = content.missing(repo, tree)
-    lacking = content.told(missing)
+    lacking = content.told(missing, repo.root)
     misread = any(content.is_mistakable(tree / path) for path, _ in missing)
     words = [_program(repo, tree, todo, python), *todo.words[1:]]
     words = words if merges else arguments.forced(words)

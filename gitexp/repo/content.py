@@ -159,14 +159,8 @@ def misread(repo: Repo) -> str | None:
     for its data; a locked file of git-annex is a link, which cannot be opened."""
     if not repo.filter_program("annex") and not _attributed(repo.root):
         return None
-    found = _pointers(repo, repo.root)
-    return told(
-        [
-            (path, bringing(repo, None, name))
-            for path, name in found
-            if is_mistakable(repo.root / path)
-        ]
-    )
+    found = [item for item in _pointers(repo, repo.root) if is_mistakable(repo.root / item[0])]
+    return told([(path, bringing(repo, None, name)) for path, name in found], repo.root)
 
 
 def is_mistakable(path: Path) -> bool:
@@ -174,14 +168,20 @@ def is_mistakable(path: Path) -> bool:
     return path.is_file()
 
 
-def told(lacking: list[tuple[str, str]]) -> str | None:
+def told(lacking: list[tuple[str, str]], root: Path | None = None) -> str | None:
     """Return a sentence for people that names files without content, and what brings it; None where
-    there are none."""
+    there are none.
+
+    Args:
+        root: the top of the repository, where whoever reads it stands somewhere.
+    """
     if not lacking:
         return None
     names = message.some([repr(path) for path, _ in lacking], _SHOWN)
     verb = "has" if len(lacking) == 1 else "have"
     hints = " && ".join(dict.fromkeys(how for _, how in lacking))
+    if root and (place := os.path.relpath(root)) != ".":
+        hints = re.sub(r"(^|&& )git ", rf"\1git -C {shlex.quote(place)} ", hints)
     return f"{names} {verb} no content here, only a pointer; to bring it: {hints}"
 
 

@@ -147,7 +147,8 @@ def _write(repo: Repo, commit: str, path: str, mode: str, file: Path) -> None:
 
 
 def _only_pointer(repo: Repo, commit: str, path: str, name: str) -> NotFoundError:
-    return NotFoundError(str(content.told([(path, content.bringing(repo, commit, name))])))
+    how = content.bringing(repo, commit, name)
+    return NotFoundError(str(content.told([(path, how)], repo.root)))
 
 
 def _of_annex(repo: Repo, commit: str, path: str, key: str, file: Path) -> None:

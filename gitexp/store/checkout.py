@@ -234,7 +234,7 @@ def _bring_data(repo: Repo, tree: Path, data: tuple[Data, ...]) -> tuple[str, ..
 
 def _fill(repo: Repo, tree: Path) -> tuple[str, ...]:
     """Have git-annex and LFS bring what they can, and return what is to be said of the rest."""
-    lacking = content.told(content.fill(repo, tree))
+    lacking = content.told(content.fill(repo, tree), repo.root if tree == repo.root else None)
     return (lacking,) if lacking else ()
 
 
