@@ -174,7 +174,7 @@ def execute(
     hashes = _bring_data(repo, tree, todo)
     missing = content.missing(repo, tree)
     lacking = content.told(missing, repo.root)
-    misread = any(content.is_mistakable(tree / path) for path, _ in missing)
+    misread = any((tree / path).is_file() for path, _ in missing)  # a link or folder fails
     words = [_program(repo, tree, todo, python), *todo.words[1:]]
     words = words if merges else arguments.forced(words)
     folder = worktree.place_of_run(tree)

@@ -159,13 +159,8 @@ def misread(repo: Repo) -> str | None:
     for its data; a locked file of git-annex is a link, which cannot be opened."""
     if not repo.filter_program("annex") and not _attributed(repo.root):
         return None
-    found = [item for item in _pointers(repo, repo.root) if is_mistakable(repo.root / item[0])]
+    found = [item for item in _pointers(repo, repo.root) if (repo.root / item[0]).is_file()]
     return told([(path, bringing(repo, None, name)) for path, name in found], repo.root)
-
-
-def is_mistakable(path: Path) -> bool:
-    """Whether what has no content can be opened all the same: a link or a folder fails."""
-    return path.is_file()
 
 
 def told(lacking: list[tuple[str, str]], root: Path | None = None) -> str | None:

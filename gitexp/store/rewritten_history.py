@@ -88,16 +88,12 @@ def _tags(repo: Repo, moved: dict[str, str]) -> Iterator[Found]:
             if data != item.data:
                 changed[ref] = oid, data
     if changed:
+        commands = (
+            f"update {ref} {repo.write_object('tag', data)} {oid}"
+            for ref, (oid, data) in changed.items()
+        )
         what = f"tags that name commits from before history was rewritten: {len(changed)}"
-        yield what, "", lambda: _replace_tags(repo, changed)
-
-
-def _replace_tags(repo: Repo, changed: dict[str, tuple[str, bytes]]) -> None:
-    commands = [
-        f"update {ref} {repo.write_object('tag', data)} {oid}"
-        for ref, (oid, data) in changed.items()
-    ]
-    repo.update_refs(commands, "gitexp: doctor")
+        yield what, "", lambda: repo.update_refs(commands, "gitexp: doctor")
 
 
 def _refs(repo: Repo, moved: dict[str, str]) -> Iterator[Found]:
