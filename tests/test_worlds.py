@@ -107,6 +107,40 @@ def test_a_hint_in_a_partial_clone_works_when_it_is_typed(partial: Project) -> N
     assert "better" in partial.gitexp(*words)
 
 
+def test_what_a_command_wrote_is_shown_where_its_content_is_not(
+    project: Project, partial: Project
+) -> None:
+    for number in ("1", "22"):
+        code = f"open('model.bin', 'w').write('{number}')"
+        project.gitexp("run", "--artifact", "model.bin", "--", sys.executable, "-c", code)
+    project.gitexp("push")
+    partial.gitexp("pull")
+    assert "model.bin" in partial.gitexp("show", "origin/exp-3")
+    assert "model.bin" in partial.gitexp("diff", "origin/exp-3", "origin/exp-4")
+    assert (
+        json.loads(partial.gitexp("show", "origin/exp-3", "--json"))["outputs"][0]["size"] is None
+    )
+
+
+def test_a_pull_brings_a_partial_clone_the_pointers_of_dvc(
+    project: Project, partial: Project
+) -> None:
+    pytest.importorskip("dvc")
+    project.write("data/raw.bin", "1" * 10)
+    for words in (["init"], ["add", "data/raw.bin"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "dvc", *words, "-q"], cwd=project.root, capture_output=True
+        )
+        assert done.returncode == 0, done.stderr
+    project.commit("data")
+    project.commit("more", other_py="print('a file that no pull brings')\n")
+    project.gitexp("log", "--metric", "loss=1", "--no-advance")  # changes no pointer
+    project.gitexp("push")
+    partial.gitexp("pull")
+    assert "data/raw.bin" in partial.gitexp("show", "origin/exp-3")
+    partial.gitexp("report", "origin/exp-1", "origin/exp-3", "-o", "report.html")
+
+
 def test_a_pull_brings_folders_where_a_clone_has_none(
     partial: Project, remote: Project, tmp_path: Path
 ) -> None:
@@ -159,8 +193,10 @@ def test_a_shallow_checkout_of_ci_is_told_what_to_fetch(
     assert "git fetch --unshallow --tags" in clone.run("list").stderr
     gate = ["gate", "--metric", "rmse", "--max", "1.5"]
     assert clone.error("report", "--md", code=3).count("--unshallow") == 1
-    for words in (gate, ["report", "--md"]):
-        assert "git fetch --unshallow --tags" in clone.error(*words, code=3)
+    for words in (gate, ["report", "--md"], ["verify", "--all"], ["show", "exp-1"]):
+        said = clone.error(*words, code=3)
+        assert said.endswith(" in this shallow clone; to bring them: git fetch --unshallow --tags")
+    assert said.rpartition(" in ")[2] in clone.error("verify", "--where", "rmse < 1", code=2)
     assert "passed: exp-2" in clone.gitexp(*gate, "--fetch")
     assert "exp-2" in clone.gitexp("report", "--md", "--fetch")
 
@@ -206,6 +242,9 @@ def test_a_run_that_cannot_be_signed_has_an_exit_code_of_its_own(project: Projec
         done = project.run("run", "--sign", "--", sys.executable, "-c", f"raise SystemExit({code})")
         assert done.returncode == expected
         assert "could not be recorded: git could not sign the tag" in done.stderr
+    assert "or use --no-sign" in project.run("recover").stderr
+    project.gitexp("recover", "--no-sign")
+    assert len(project.tags()) == 2
 
 
 def test_a_run_that_cannot_be_recorded_ends_as_its_command_did_and_says_so(
@@ -252,11 +291,22 @@ def test_doctor_mends_what_a_rewrite_of_history_leaves(
     project.gitexp("doctor", "--fix")
     assert project.gitexp("doctor") == "all is well\n"
     assert project.tags() == ["exp-1", "exp-2"]
+    project.gitexp("verify", "--all")
+    refs = project.git("for-each-ref", "refs/gitexp", "refs/heads/experiments")
+    assert [line for line in refs.splitlines() if "/noted/" not in line] == []
     assert "the first of all" in project.gitexp("show", "exp-1")
     assert project.git("log", "--all", "--oneline", "--", "secret.txt") == ""
     project.git("remote", "add", "origin", remote.root.as_uri(), check=False)
     project.gitexp("pull")
     assert "fetched before history was rewritten" in project.gitexp("doctor", code=1)
+    project.gitexp("doctor", "--fix")
+    project.git("push", "-q", "--force", "origin", "--all")
+    project.git("push", "-q", "--force", "origin", "--tags", "refs/notes/gitexp")
+    project.git("push", "-q", "origin", "--delete", "experiments/ada", check=False)
+    project.gitexp("push")
+    project.gitexp("pull")
+    assert project.gitexp("doctor") == "all is well\n"
+    assert project.gitexp("list", "--all", "--json").count('"name": ') == 2
 
 
 def test_doctor_names_tags_whose_commit_is_gone(project: Project) -> None:
@@ -267,10 +317,19 @@ def test_doctor_names_tags_whose_commit_is_gone(project: Project) -> None:
 
 
 def test_doctor_explains_what_a_repository_uses(partial: Project) -> None:
+    assert "hooks:" not in partial.gitexp("doctor", "--explain")
+    partial.git("config", "core.fsmonitor", "true")
+    partial.write(".gitattributes", "*.key filter=git-crypt diff=git-crypt\n")
+    partial.write(".git/hooks/post-commit", "#!/bin/sh\n").chmod(0o755)
+    partial.write(".gitexp.toml", "sign = true\n")
     partial.git("config", "filter.lfs.process", "git-lfs-that-is-nowhere filter-process")
     said = partial.gitexp("doctor", "--explain")
     assert "partial clone: reading fetches nothing" in said
     assert "filter lfs, but its program is not found: does not count" in said
+    assert "filter git-crypt, but it is not set up here: does not count" in said
+    assert re.match(r"gitexp: [\d.]+, Python 3[\d.]+, git \d\S+, ", said)
+    for line in ("hooks: none runs but pre-push", "fsmonitor: off in", "signing: sign = true"):
+        assert line in said
 
 
 @pytest.fixture
@@ -339,6 +398,13 @@ def test_a_checkout_brings_what_git_annex_keeps_and_its_lines_work(
     typed(annexed, done.stderr)
     assert (annexed.root / "open.bin").stat().st_size == 150_000
     assert annexed.git("status", "--porcelain") == ""
+    annexed.write("open.bin", b"3" * 150_001)
+    said = annexed.error("checkout", "exp-1", "--stash")
+    assert said.startswith("'open.bin' is git-annex's, and git stash does not bring it back")
+    assert (annexed.git("stash", "list"), (annexed.root / "open.bin").stat().st_size) == (
+        "",
+        150_001,
+    )
     there = tmp_path / "there"
     done = annexed.run("checkout", "exp-1", "--worktree", str(there))
     assert (there / "open.bin").stat().st_size == (there / "locked.bin").stat().st_size == 100_000
@@ -357,6 +423,90 @@ def test_a_missing_content_is_named_and_is_no_drift(annexed: Project) -> None:
     assert "drift" not in said
 
 
+@pytest.fixture
+def elsewhere(annexed: Project, tmp_path: Path) -> Project:
+    """One whose data, which changed between its two experiments, is on a remote alone; so is no
+    commit in between."""
+    kept = tmp_path / "kept.git"
+    annexed.git("init", "-q", "--bare", str(kept))
+    annexed.git("remote", "add", "origin", str(kept))
+    annexed.git("push", "-q", "origin", "main", "git-annex")
+    annexed.gitexp("run", "--", sys.executable, "train.py")
+    annexed.write("open.bin", b"2" * 150_000)
+    annexed.commit("more data")
+    annexed.commit("the same", more_py="")
+    annexed.gitexp("run", "--", sys.executable, "train.py")
+    annexed.git("annex", "sync", "-q", "--content")
+    annexed.git("annex", "copy", "-q", "--all", "--to", "origin")
+    annexed.git("annex", "drop", "-q", "--all", "--force")
+    annexed.git("checkout", "-q", "HEAD", "--", "open.bin", check=False)
+    return annexed
+
+
+def test_what_brings_content_is_typed_where_the_user_stands(
+    elsewhere: Project, tmp_path: Path
+) -> None:
+    done = elsewhere.run("run", "--no-advance", "--", sys.executable, "-c", "print('loss: 1')")
+    assert "'open.bin' has no content here, only a pointer; to bring it: git annex get" in (
+        done.stderr
+    )
+    typed(elsewhere, elsewhere.error("get", "exp-1", "open.bin", "-o", "there", code=3))
+    elsewhere.gitexp("get", "exp-1", "open.bin", "locked.bin", "-o", "there")
+    sizes = [
+        (elsewhere.root / "there" / name).stat().st_size for name in ("open.bin", "locked.bin")
+    ]
+    assert sizes == [100_000, 100_000]
+    elsewhere.git("annex", "drop", "-q", "--all", "--force")
+    below = elsewhere.root / "there"  # from which git annex get brings nothing of the top
+    said = elsewhere.run("sweep", "-p", "x=1", "--", sys.executable, "train.py", cwd=below).stderr
+    typed(Project(below), said.partition("\n")[0])
+    assert (elsewhere.root / "open.bin").stat().st_size == 150_000
+    elsewhere.git("annex", "drop", "-q", "--all", "--force")
+    typed(elsewhere, elsewhere.run("reproduce", "exp-1", "--yes").stderr)
+    assert "same: exp-1" in elsewhere.gitexp("reproduce", "exp-1", "--yes")
+    elsewhere.git("annex", "drop", "-q", "--all", "--force")
+    beside = tmp_path / "beside"
+    said = elsewhere.run("checkout", "exp-1", "--worktree", str(beside)).stderr
+    typed(elsewhere, said.partition("to undo")[0])
+    assert (beside / "open.bin").stat().st_size == 100_000
+
+
+def test_bisect_takes_no_pointer_for_data(elsewhere: Project) -> None:
+    elsewhere.git("annex", "get", "-q", "locked.bin")
+    words = ["bisect", "exp-1", "exp-2", "-m", "size", "--max", "200000", "--yes"]
+    done = elsewhere.run(*words)
+    assert done.returncode == 125, done.stderr
+    skipped = [line for line in done.stderr.splitlines() if " skipped: 'open.bin' has no" in line]
+    typed(elsewhere, skipped[0])
+    assert "more data" in elsewhere.gitexp(*words)
+
+
+def test_a_pointer_of_lfs_is_named_and_what_brings_it_works(
+    project: Project, remote: Project, tmp_path: Path
+) -> None:
+    if not shutil.which("git-lfs"):
+        pytest.skip("git-lfs is not installed")
+    project.git("lfs", "install", "--local")
+    project.git("remote", "add", "origin", remote.root.as_uri())
+    project.write(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n")
+    project.write("locked.bin", b"1" * 100_000)
+    for size in (100_000, 150_000):
+        project.write("open.bin", bytes(size))
+        project.commit("data", train_py=_SIZES)
+        project.gitexp("run", "--", sys.executable, "train.py")
+    project.git("push", "-q", "-u", "origin", "main")
+    project.gitexp("push")
+    clone = Project(tmp_path / "clone")
+    project.git("clone", "-q", remote.root.as_uri(), str(clone.root))  # LFS is not set up there
+    said = clone.run("run", "--", sys.executable, "train.py").stderr
+    assert "'locked.bin', 'open.bin' have no content here, only a pointer" in said
+    typed(clone, said)
+    assert (clone.root / "open.bin").stat().st_size == 150_000
+    clone.git("lfs", "install", "--local", "--skip-smudge", "--force")
+    typed(clone, clone.run("reproduce", "exp-1", "--yes").stderr)
+    assert "same: exp-1" in clone.gitexp("reproduce", "exp-1", "--yes")
+
+
 def test_lfs_has_content_in_every_work_tree(project: Project) -> None:
     if not shutil.which("git-lfs"):
         pytest.skip("git-lfs is not installed")
@@ -370,9 +520,28 @@ def test_lfs_has_content_in_every_work_tree(project: Project) -> None:
     shutil.rmtree(project.root / ".git" / "lfs" / "objects")
     said = project.run("reproduce", "exp-1", "--yes").stderr
     assert (
-        "'locked.bin', 'open.bin' have no content here, only a pointer; to bring it: git lfs pull"
+        "'locked.bin', 'open.bin' have no content here, only a pointer; to bring it: git lfs fetch"
         in said
     )
+
+
+def test_git_crypt_has_its_key_in_every_work_tree(project: Project, tmp_path: Path) -> None:
+    if not shutil.which("git-crypt"):
+        pytest.skip("git-crypt is not installed")
+    project.git("crypt", "init")
+    project.write(".gitattributes", "*.key filter=git-crypt diff=git-crypt\n")
+    project.write("a.key", "secret")
+    project.commit("data", train_py="print('loss:', len(open('a.key').read()))\n")
+    project.gitexp("run", "--", sys.executable, "train.py")
+    assert "same: exp-1" in project.gitexp("reproduce", "exp-1", "--yes")
+    project.gitexp("sweep", "-p", "x=1", "--", sys.executable, "train.py")
+    assert {item.metrics["loss"] for item in Index(Repo.discover(project.root)).select()} == {6}
+    beside = tmp_path / "beside"
+    said = project.run("checkout", "exp-1", "--worktree", str(beside)).stderr
+    assert (beside / "a.key").read_text() == "secret"
+    assert project.git("status", "--porcelain", cwd=beside) == ""
+    typed(project, said)
+    assert project.git("worktree", "list").count("\n") == 0
 
 
 _INNER = """import os

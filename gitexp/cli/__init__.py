@@ -172,10 +172,8 @@ def main(args: Sequence[str] | None = None) -> None:
             code = error.exit_code
         else:
             code = _said(error.format_message() + _help_of(error), error.exit_code)
-    except NotFoundError as error:
-        code = _said(_with_what_ci_lacks(str(error)), error.exit_code)
     except GitexpError as error:
-        code = _said(str(error), error.exit_code)
+        code = _said(_with_what_ci_lacks(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         code = _said("interrupted", 130)
     except BrokenPipeError:  # the reader had enough: `gitexp list | head`
@@ -214,6 +212,7 @@ def _warning(message: Warning | str, *where: Any) -> str:
 
 
 _plain = warnings.formatwarning
+_FETCH = " git fetch --unshallow --tags"
 
 
 def _help_of(error: click.ClickException) -> str:
@@ -225,13 +224,18 @@ def _help_of(error: click.ClickException) -> str:
     return f"{'' if said.endswith(('.', '?', '!')) else '.'} Help: {context.command_path} --help"
 
 
-def _with_what_ci_lacks(said: str) -> str:
+def _with_what_ci_lacks(error: GitexpError) -> str:
     """Return the message; in a shallow clone, with how to fetch the history and tags it lacks."""
-    how = "to bring the rest: git fetch --unshallow --tags"
+    said = str(error)
+    none, _, instead = said.rpartition(" yet; ")
+    none = none if instead.startswith(("record one", "to record one")) else ""
     with suppress(GitexpError):
-        if "--unshallow" not in said and Repo.discover().is_shallow:
+        asked = none or (isinstance(error, NotFoundError) and "--unshallow" not in said)
+        if asked and Repo.discover().is_shallow:
+            if none:
+                return f"{none} in this shallow clone; to bring them:{_FETCH}"
             begins = " This" if said.endswith("?") else "; this"
-            return f"{said}{begins} clone is shallow, {how}"
+            return f"{said}{begins} clone is shallow, to bring the rest:{_FETCH}"
     return said
 
 

@@ -247,8 +247,8 @@ def _sections(found: Diff, everything: bool, full: bool) -> list[tuple[str, Row,
     return [section for section in sections if section[2]]
 
 
-def _kept(file: tuple[str, int] | None) -> str:
-    return f"{file[0][:10]} {readable(file[1])}" if file else ""
+def _kept(file: tuple[str, int | None] | None) -> str:
+    return f"{file[0][:10]} {readable(file[1])}".rstrip() if file else ""
 
 
 def _change_row(name: str, a: Any, b: Any, kind: str, full: bool) -> Row:

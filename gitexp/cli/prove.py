@@ -12,7 +12,7 @@ import click
 
 from gitexp.cli import output
 from gitexp.cli.declare import NUMBER, POSITIVE, argument, option
-from gitexp.cli.opened import Selection, chosen, metric_option, opened, where_option
+from gitexp.cli.opened import Selection, chosen, metric_option, nothing, opened, where_option
 from gitexp.cli.options import confirmed
 from gitexp.compare import bisect as bisecting
 from gitexp.compare import reproduce as reproducing
@@ -21,7 +21,7 @@ from gitexp.compare import verify as verifying
 from gitexp.compare.diff import changes
 from gitexp.compare.verify import BAD, UNSIGNED, Checked
 from gitexp.formats import environment, message
-from gitexp.formats.errors import CannotRunError, RepositoryError, UsageError
+from gitexp.formats.errors import CannotRunError, NotFoundError, RepositoryError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, content
 from gitexp.store import conditions, connectivity, query, reference, result_paths
@@ -114,6 +114,8 @@ def verify_command(
         experiments = chosen(index, known, Selection(refs, where, everybody=everything))
     else:
         experiments = index.select(*query.EVERYTHING.within(query.ONCE), everybody=True)
+        if not experiments:
+            raise NotFoundError(nothing(index, False, True))
     checked = list(verifying.verify(repo, experiments, allowed_signers))
     bad = (BAD, UNSIGNED) if signed else (BAD,)
     failed = [item for item in checked if item.problems or item.signature in bad]

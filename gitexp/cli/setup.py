@@ -8,8 +8,10 @@ from pathlib import Path
 
 import click
 
+import gitexp
 from gitexp.cli import output
 from gitexp.cli.declare import option
+from gitexp.formats import settings
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.settings import FILE_NAME
 from gitexp.repo import Repo, surroundings
@@ -91,7 +93,8 @@ def doctor_command(fix: bool, explain: bool) -> int:
     """
     repo = Repo.discover()
     if explain:
-        for what, how in surroundings.explain(repo):
+        known = settings.load(repo.root, repo.project)
+        for what, how in surroundings.explain(repo, known, gitexp.__version__):
             click.echo(f"{output.clean(what)}: {how}")
         return 0
     left = 0

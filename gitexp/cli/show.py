@@ -230,7 +230,7 @@ def _input_rows(facts: Mapping[str, Any]) -> list[list[str]]:
     """Return path, hash, size and a remark of each declared input, and of what DVC tracks."""
     rows = [[path, hashed, "", ""] for path, hashed in facts["inputs"].items()]
     for item in facts["data"]:
-        size = "" if item["size"] is None else readable(item["size"])
+        size = readable(item["size"])
         files = "" if item["files"] is None else f" in {item['files']:,} files"
         stale = "changed since, not committed in DVC" if item["stale"] else ""
         rows.append([item["path"], item["hash"], size + files, stale])

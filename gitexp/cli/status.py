@@ -137,7 +137,8 @@ def watch_command(wanted: str | None, every: float) -> None:
 
 @click.command("recover")
 @argument("[RUN]...", "wanted")
-def recover_command(wanted: Sequence[str]) -> int:
+@option("--no-sign", "Do not sign them, also where they were to be signed.", "unsigned")
+def recover_command(wanted: Sequence[str], unsigned: bool) -> int:
     """Turn dead runs into experiments, with all that they had logged and the status killed. RUN is
     the start of an id."""
     repo = Repo.discover()
@@ -149,7 +150,7 @@ def recover_command(wanted: Sequence[str]) -> int:
     failed = 0
     for folder in chosen:
         try:
-            recorded = finish.recover(repo, folder)
+            recorded = finish.recover(repo, folder, False if unsigned else None)
         except GitexpError as error:
             output.say(f"{folder.name} could not be recovered: {error}")
             failed = 2

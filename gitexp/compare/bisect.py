@@ -94,7 +94,8 @@ def bisect(
                 f" {'bad' if wanted else 'good'}; the good one comes first"
             )
     with worktree.checkout(repo, bad.id, "bisect") as tree:
-        if not _recorded(index, good.id, todo, limit.metric):
+        own = good.command == bad.command and _recorded(index, good.id, todo, limit.metric)
+        if not own:
             step = _measured(index, tree, good.id, todo, limit, repeats, shown)
             told(step)
             if step.good is False:
@@ -139,6 +140,8 @@ def _measured(
         while len(values) < repeats:
             content.reset(index.repo, tree, commit)
             ran = rerun.execute(index.repo, tree, todo, shown=shown)
+            if ran.misread:
+                raise CannotRunError(str(ran.lacking))
             values.append(ran.metric(limit.metric))
     except CannotRunError as error:
         why = str(error)

@@ -88,12 +88,12 @@ class FileChange:
 @dataclass(frozen=True)
 class OutputChange:
     """A file that the commands wrote and that differs; ``a`` and ``b`` are its hash and size there,
-    None where it is missing."""
+    None where it is missing; the size is None where a partial clone has not its content."""
 
     path: str
     status: str
-    a: tuple[str, int] | None
-    b: tuple[str, int] | None
+    a: tuple[str, int | None] | None
+    b: tuple[str, int | None] | None
 
 
 @dataclass(frozen=True)

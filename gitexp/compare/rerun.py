@@ -69,6 +69,7 @@ class Ran:
     # a sentence that names the files which git-annex or LFS had no content of; None where there are
     # none
     lacking: str | None = None
+    misread: bool = False  # whether it may have taken a pointer for its data
 
     def metric(self, name: str) -> float:
         """Return the last value of a metric; raise CannotRunError where it logged none."""
@@ -154,7 +155,9 @@ def execute(
         if _inside(todo.metrics_file):
             (tree / todo.metrics_file).unlink()
     hashes = _bring_data(repo, tree, todo)
-    lacking = content.advice(content.missing(repo, tree))
+    missing = content.missing(repo, tree)
+    lacking = content.advice(missing, repo.root)
+    misread = any((tree / path).is_file() for path, _ in missing)  # a link or folder fails
     words = [_program(repo, tree, todo, python), *todo.words[1:]]
     words = words if merges else arguments.forced(words)
     folder = worktree.folder_for_run(tree)
@@ -178,7 +181,10 @@ def execute(
         _check(ended, todo, f"; {lacking}" if lacking else _last_line(live.folder))
         values = metrics.last_values(journal.points(live.folder)[0])
         requirements = read_text(live.folder / "requirements.txt") or environment.requirements()
-        return Ran(values, requirements, hashes, live.end() if recorded else None, lacking)
+        if lacking:
+            live.add_facts("warnings", [lacking])
+        made = live.end() if recorded else None
+        return Ran(values, requirements, hashes, made, lacking, misread)
     except UsageError as error:
         raise CannotRunError(f"the command of {todo.name} could not be run: {error}") from None
     finally:

@@ -98,7 +98,7 @@ def attribute(
         only = Part((everything[0],), after, after - before, "nothing else differs")
         return Attribution(before, after, before, (only,), 0)
     with worktree.checkout(repo, a.id, "why") as tree:
-        if lacking := content.advice(content.missing(repo, tree)):
+        if lacking := content.advice(content.missing(repo, tree), repo.root):
             told(lacking)
         trials = _Trials(graft, tree, metric, budget, shown, told)
         told(f"{a.name} again")

@@ -284,8 +284,10 @@ def some(texts: Sequence[str], most: int = 3) -> str:
     return ", ".join(texts[:most]) + more
 
 
-def readable(size: float) -> str:
-    """Return a number of bytes for people: ``12.3 MB``."""
+def readable(size: float | None) -> str:
+    """Return a number of bytes for people: ``12.3 MB``; nothing where it is not known."""
+    if size is None:
+        return ""
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000 or unit == "GB":
             return f"{size:.0f} {unit}" if unit == "bytes" or size >= 100 else f"{size:.1f} {unit}"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
+from gitexp.formats.errors import GitError
 from gitexp.repo import Repo
 
 _AT_ONCE = 32 * 10**6
@@ -16,9 +17,12 @@ def sizes(repo: Repo, names: Iterable[str]) -> list[tuple[str, int] | None]:
     """Return hash and size for each name (a hash, ``COMMIT:path``), in order; None for what is not
     there."""
     request = b"".join(os.fsencode(name.replace("\n", "?")) + b"\n" for name in names)
-    lines = repo.git(
-        "cat-file", "--batch-check=%(objectname) %(objectsize) %(objecttype)", stdin=request
-    ).decode("utf-8", "replace")
+    asked = ("cat-file", "--batch-check=%(objectname) %(objectsize) %(objecttype)")
+    try:
+        lines = repo.git(*asked, stdin=request).decode("utf-8", "replace")
+    except GitError:  # a partial clone, in which git gives up at the first that is not there
+        with repo.offline() as alone:
+            lines = alone.git(*asked, stdin=request).decode("utf-8", "replace")
     found = (line.rsplit(" ", 2) for line in lines.split("\n")[:-1])
     return [(parts[0], int(parts[1])) if parts[-1] == "blob" else None for parts in found]
 

@@ -19,9 +19,10 @@ from pathlib import Path
 from gitexp.formats import message
 from gitexp.formats.errors import GitError
 from gitexp.repo import submodules
+from gitexp.repo.files import read_bytes
 from gitexp.repo.repository import Repo
 
-_ANNEX = re.compile(rb"/annex/objects/[^/\n]+\n?$")
+_ANNEX = re.compile(rb"/annex/objects/(?:[^\n]+/)?([^/\n]+)\n?$")
 _LFS = b"version https://git-lfs.github.com/spec/"
 _LARGEST = 1024  # bytes of a pointer; LFS's own limit
 _SHOWN = 3
@@ -36,9 +37,24 @@ def add(repo: Repo, tree: Path, commit: str) -> None:
     Raises:
         GitError: git cannot make it.
     """
-    repo.git(*_WHOLE, "worktree", "add", "--detach", "--force", str(tree), commit)
+    link(repo, tree, commit, "--detach", "--force", config=_WHOLE)
     fill(repo, tree)
     populate(repo, tree)
+
+
+def link(repo: Repo, tree: Path, commit: str, *how: str, config: tuple[str, ...] = ()) -> None:
+    """Make a work tree as git does it: ``how`` and ``config`` are its options. git-crypt looks for
+    its key beside the index, which is another one there.
+
+    Raises:
+        GitError: git cannot make it.
+    """
+    keys = repo.common_dir / "git-crypt"
+    later = ("--no-checkout",) if keys.exists() else ()
+    repo.git(*config, "worktree", "add", *how, *later, "--", str(tree), commit)
+    if later:
+        (Repo.discover(tree).git_dir / keys.name).symlink_to(keys)
+        repo.git(*config, "checkout", "--quiet", "--force", cwd=tree)
 
 
 def reset(repo: Repo, tree: Path, commit: str) -> None:
@@ -75,10 +91,11 @@ def fill(repo: Repo, tree: Path) -> list[tuple[str, str]]:
     if repo.filter_program("annex"):
         repo.git("annex", "smudge", "--update", cwd=tree)
     lacking = _pointers(repo, tree)
-    if repo.filter_program("lfs") and any(how == _HOW["lfs"] for _, how in lacking):
+    if repo.filter_program("lfs") and any(name == "lfs" for _, name in lacking):
         repo.git("lfs", "checkout", cwd=tree)
-        return _pointers(repo, tree)
-    return lacking
+        lacking = _pointers(repo, tree)
+    where = "git " if tree == repo.root else f"git -C {shlex.quote(str(tree))} "
+    return [(path, bringing(repo, None, name).replace("git ", where)) for path, name in lacking]
 
 
 def populate(repo: Repo, tree: Path) -> None:
@@ -103,27 +120,58 @@ def missing(repo: Repo, tree: Path, cloned: bool = False) -> list[tuple[str, str
     Args:
         cloned: it is of a clone that was made for it, in which nothing is set up.
     """
-    found = _pointers(repo, tree, cloned)
+    return _missing(repo, tree, cloned, tree != repo.root and not cloned)
+
+
+def _missing(repo: Repo, tree: Path, cloned: bool, ours: bool) -> list[tuple[str, str]]:
+    commit = repo.line("rev-parse", "HEAD", cwd=tree) if ours else None
+    found = [(path, bringing(repo, commit, name)) for path, name in _pointers(repo, tree, cloned)]
     for path in submodules.listed(repo, tree):
         if submodules.is_there(tree, path):
             where = f"git -C {shlex.quote(path)} "
             found += [
-                (f"{path}/{name}", how.replace("git ", where, 1))
-                for name, how in missing(_inner(repo, tree / path), tree / path)
+                (f"{path}/{name}", how.replace("git ", where))
+                for name, how in _missing(_inner(repo, tree / path), tree / path, False, ours)
             ]
-        elif cloned or tree != repo.root:
+        elif cloned or ours:
             found.append((path, "git submodule update --init"))
     return found
 
 
-def advice(lacking: list[tuple[str, str]]) -> str | None:
+def bringing(repo: Repo, commit: str | None, name: str) -> str:
+    """Return what brings content, typed in the user's work tree: what that lacks, or a commit."""
+    unset = name == "lfs" and not repo.filter_program("lfs")
+    if not commit:
+        return f"git lfs install --local && {_HOW[name]}" if unset else _HOW[name]
+    remotes = [key.split(".")[1] for key in repo.told if re.fullmatch(r"remote\.[^.]+\.url", key)]
+    remote = "origin" if "origin" in remotes else next(iter(remotes), "REMOTE")
+    lfs = f"git lfs fetch {shlex.quote(remote)} {commit[:10]}"
+    return lfs if name == "lfs" else f"git annex get --branch={commit[:10]}"
+
+
+def misread(repo: Repo) -> str | None:
+    """Return a sentence that names the pointers in the user's work tree that a training would take
+    for its data; a locked file of git-annex is a link, which cannot be opened."""
+    if not repo.filter_program("annex") and not _attributed(repo.root):
+        return None
+    found = [item for item in _pointers(repo, repo.root) if (repo.root / item[0]).is_file()]
+    return advice([(path, bringing(repo, None, name)) for path, name in found], repo.root)
+
+
+def advice(lacking: list[tuple[str, str]], root: Path | None = None) -> str | None:
     """Return a sentence for people that names files without content, and what brings it; None where
-    there are none."""
+    there are none.
+
+    Args:
+        root: the top of the repository, where whoever reads it stands somewhere.
+    """
     if not lacking:
         return None
     names = message.some([repr(path) for path, _ in lacking], _SHOWN)
     verb = "has" if len(lacking) == 1 else "have"
     hints = " && ".join(dict.fromkeys(how for _, how in lacking))
+    if root and (place := os.path.relpath(root)) != ".":
+        hints = re.sub(r"(^|&& )git ", rf"\1git -C {shlex.quote(place)} ", hints)
     return f"{names} {verb} no content here, only a pointer; to bring it: {hints}"
 
 
@@ -140,14 +188,20 @@ def _inner(repo: Repo, tree: Path) -> Repo:
 
 
 def _pointers(repo: Repo, tree: Path, every: bool = False) -> list[tuple[str, str]]:
-    """Look at the files that LFS has by their attributes, and where git-annex is set up, whose
-    files may be links, at all that are tracked."""
-    if not every and not any(map(repo.filter_program, ("annex", "lfs"))):
+    """Return ``(path, annex or lfs)``: of the files that LFS has by their attributes, and where
+    git-annex is set up, whose files may be links, of all that are tracked."""
+    annex = every or repo.filter_program("annex")
+    if not annex and not repo.filter_program("lfs") and not _attributed(tree):
         return []
-    attributed = () if every or repo.filter_program("annex") else (":(top,attr:filter=lfs)",)
+    attributed = () if annex else (":(top,attr:filter=lfs)",)
     paths = sorted(repo.entries("ls-files", "-z", "--", *attributed, cwd=tree))
     named = ((path, _filter_of(os.path.join(tree, path))) for path in paths)
-    return [(path, _HOW[name]) for path, name in named if name]
+    return [(path, name) for path, name in named if name]
+
+
+def _attributed(tree: Path) -> bool:
+    """Whether files are Git LFS's, also where nobody set it up here."""
+    return b"filter=lfs" in (read_bytes(tree / ".gitattributes") or b"")
 
 
 def _filter_of(path: str) -> str | None:
@@ -156,14 +210,20 @@ def _filter_of(path: str) -> str | None:
     try:
         status = os.lstat(path)
         if stat.S_ISLNK(status.st_mode):
-            locked = "/annex/objects/" in os.readlink(path) and not os.path.exists(path)
-            return "annex" if locked else None
+            locked = annex_key(os.fsencode(os.readlink(path)), True)
+            return "annex" if locked and not os.path.exists(path) else None
         if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
             return None
         data = Path(path).read_bytes()
     except OSError:
         return None
-    return "lfs" if data.startswith(_LFS) else "annex" if _ANNEX.match(data) else None
+    return "lfs" if data.startswith(_LFS) else "annex" if annex_key(data, False) else None
+
+
+def annex_key(data: bytes, link: bool) -> str | None:
+    """Return the key that git-annex's pointer or link stands for; None where it is neither."""
+    found = _ANNEX.search(data) if link else _ANNEX.match(data)
+    return os.fsdecode(found[1]) if found else None
 
 
 def removal(path: Path, force: bool = True) -> str:

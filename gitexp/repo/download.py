@@ -127,6 +127,9 @@ def _write(repo: Repo, commit: str, path: str, mode: str, file: Path) -> None:
     """Write a file as git's checkout would; a link stays one."""
     try:
         raw = repo.git("cat-file", "blob", f"{commit}:{path}")
+        if key := content.annex_key(raw, mode == "120000"):
+            _of_annex(repo, commit, path, key, file)
+            return
         if mode == "120000":
             file.symlink_to(os.fsdecode(raw))
             return
@@ -137,9 +140,22 @@ def _write(repo: Repo, commit: str, path: str, mode: str, file: Path) -> None:
             f"'{path}' is not in this clone ({error}); to bring it: gitexp pull"
         ) from None
     if pointer and not _smudged(repo, path, file, int(pointer[1])):
-        raise NotFoundError(str(content.advice([(path, "git lfs pull")])))
+        raise _only_pointer(repo, commit, path, "lfs")
     if mode == "100755":
         file.chmod(0o755)
+
+
+def _only_pointer(repo: Repo, commit: str, path: str, name: str) -> NotFoundError:
+    how = content.bringing(repo, commit, name)
+    return NotFoundError(str(content.advice([(path, how)], repo.root)))
+
+
+def _of_annex(repo: Repo, commit: str, path: str, key: str, file: Path) -> None:
+    """Copy what git-annex has in the place of a link or pointer of its own."""
+    found = repo.line("annex", "contentlocation", "--", key, ok=(0, 1))
+    if not found:
+        raise _only_pointer(repo, commit, path, "annex")
+    shutil.copyfile(repo.root / found, file)
 
 
 def _smudged(repo: Repo, path: str, file: Path, size: int) -> bool:

@@ -104,6 +104,13 @@ def is_pointer(path: str) -> bool:
     return name == LOCK or (name.endswith(SUFFIX) and name != SUFFIX)
 
 
+def places(path: str) -> Iterator[str]:
+    """Yield where the pointer to a file may lie."""
+    yield f"{path}{SUFFIX}"
+    yield from (f"{folder}/{LOCK}" for folder in [*upwards(path)][1:])
+    yield LOCK
+
+
 def in_work_tree(repo: Repo) -> dict[str, Data]:
     """Return what the pointers in the work tree say, ``{path: data}``; those that git ignores do
     not count."""

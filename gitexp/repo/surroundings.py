@@ -4,49 +4,64 @@ treats each: a page that can go with a bug report."""
 from __future__ import annotations
 
 import os
+import platform
+import re
 import shutil
 from collections.abc import Iterator
 
-from gitexp.repo import Repo
+from gitexp.formats.settings import Settings
+from gitexp.repo import Repo, dvc_pointers
+from gitexp.repo.files import read_bytes
 
 _SETTINGS = {  # of git: what is in use, and how it is treated
-    "core.sparsecheckout": (
-        "sparse checkout",
-        "what lies outside of it is recorded as HEAD has it",
-    ),
+    "core.sparsecheckout": ("sparse checkout", "what lies outside is recorded as HEAD has it"),
+    "index.sparse": ("sparse index", "git reads and writes it"),
     "core.fsmonitor": ("fsmonitor", "off in gitexp's own calls"),
-    "tag.gpgsign": ("signed tags", "gitexp signs with its own setting: sign = true"),
+    "tag.gpgsign": ("git signs all tags", "gitexp signs with its own setting: sign = true"),
     "core.hookspath": ("hooks", "none runs but pre-push"),
     "extensions.worktreeconfig": ("configuration of each work tree", "git reads it"),
 }
 
 
-def explain(repo: Repo) -> Iterator[tuple[str, str]]:
-    """Yield what is in use here, and what gitexp does about it."""
-    config = repo.told
-    filters = [key for key in config if key.startswith("filter.")]
-    for name in sorted({key.split(".", 1)[1].rpartition(".")[0] for key in filters}):
-        found = "" if repo.filter_program(name) else ", but its program is not found"
-        how = "does not count" if found else "runs on what enters a snapshot"
-        yield f"filter {name}{found}", how
-    if repo.filter_program("annex") or repo.filter_program("lfs"):
+def explain(repo: Repo, known: Settings, version: str) -> Iterator[tuple[str, str]]:
+    """Yield what is in use here, and what gitexp does about it; versions come first."""
+    git = repo.line("version").removeprefix("git version ")
+    yield (
+        "gitexp",
+        f"{version}, Python {platform.python_version()}, git {git}, {platform.platform()}",
+    )
+    said = repo.scoped_config("")
+    config = {key: value for scope, key, value in said if scope != "command"}  # which is ours
+    refs = config.get("extensions.refstorage", "files")
+    yield "repository", f"{repo.object_format}, refs in {refs}"
+    attributes = (read_bytes(repo.root / ".gitattributes") or b"").decode("utf-8", "replace")
+    named = re.findall(r"^[^#\s].*\sfilter=(\S+)", attributes, re.MULTILINE)
+    set_up = {key[7:].rpartition(".")[0] for key in config if key.startswith("filter.")}
+    for name in sorted({*named, *set_up}):
+        why = "its program is not found" if name in set_up else "it is not set up here"
+        found = "" if repo.filter_program(name) else f", but {why}"
         yield (
-            "files kept elsewhere",
-            "their content is brought into every work tree, as far as it is on this machine",
+            f"filter {name}{found}",
+            "does not count" if found else "runs on what enters a snapshot",
         )
-    if any(key.startswith("remote.") and key.endswith(".promisor") for key in config):
-        yield (
-            "partial clone",
-            "reading fetches nothing; gitexp pull brings results, --all-files the rest",
-        )
-    if repo.is_shallow:
-        yield "shallow clone", "for what is missing: git fetch --unshallow --tags"
-    for name, (what, how) in _SETTINGS.items():
-        if config.get(name, "false") != "false":
-            yield what, how
+    partial = any(key.startswith("remote.") and key.endswith(".promisor") for key in config)
     scheduler = next((name for name in ("sbatch", "qsub", "bsub") if shutil.which(name)), None)
-    if scheduler or "SLURM_JOB_ID" in os.environ:
-        yield (
-            f"a scheduler ({scheduler or 'inside a job'})",
-            "gitexp sweep --engine slurm asks squeue and scontrol",
-        )
+    hooks = (repo.common_dir / "hooks").glob("*")
+    if any(hook.suffix != ".sample" and os.access(hook, os.X_OK) for hook in hooks):
+        config.setdefault("core.hookspath", "hooks")
+    brought = "content that is on this machine is brought into every work tree"
+    form = config.get("gpg.format", "openpgp")
+    for is_used, what, how in (
+        (repo.filter_program("annex"), "git-annex", brought),
+        (repo.filter_program("lfs"), "Git LFS", brought),
+        ((repo.root / ".gitmodules").exists(), "submodules", "recorded by their commits"),
+        (dvc_pointers.in_use(repo.root), "DVC", "pointers are recorded, checkouts bring the data"),
+        (partial, "partial clone", "reading fetches nothing; gitexp pull (--all-files) does"),
+        (repo.is_shallow, "shallow clone", "for what is missing: git fetch --unshallow --tags"),
+        *((config.get(key, "false") != "false", *said) for key, said in _SETTINGS.items()),
+        (known.sign, "signing", f"sign = true: git signs experiments ({form})"),
+        (scheduler or "SLURM_JOB_ID" in os.environ, f"a scheduler ({scheduler or 'inside a job'})",
+         "gitexp sweep --engine slurm asks squeue and scontrol"),
+    ):  # fmt: skip
+        if is_used:
+            yield what, how

@@ -82,6 +82,8 @@ def options(
     after = 2 if command[1:2] == ["run"] else own - 1  # uv run dvc, python -m dvc
     first = (*command[:1], *command[after : after + 1])
     tool = next(filter(_TOOLS.__contains__, map(os.path.basename, first)), None)
+    runs = (at for at in range(1, own - 1) if _runs_code(command[at]))
+    program = next(runs, own - 1)  # up to which a launcher's own words go
     at = 0
     while at < len(command):
         word = command[at]
@@ -96,7 +98,7 @@ def options(
             yield name, None if value is None else [value], (word,)
             at += 1
             continue
-        following = _values(command if at >= own else command[: own - 1], at + 1)
+        following = _values(command if at >= own else command[:program], at + 1)
         words = (word, *following)
         if not following and name.startswith("no_"):
             yield name[3:], ["false"], words
@@ -125,8 +127,12 @@ def start(command: Sequence[str]) -> int:
             return min(at + 2, len(command))
         if at and re.fullmatch(_SCRIPT, word):
             return at + 1
-        reads = reads or environment.is_python(word) or os.path.basename(word) in _SHELLS
+        reads = reads or _runs_code(word)
     return len(command) if reads else 1
+
+
+def _runs_code(word: str) -> bool:
+    return environment.is_python(word) or os.path.basename(word) in _SHELLS
 
 
 def _split(word: str, short: bool = True) -> tuple[str | None, str | None]:

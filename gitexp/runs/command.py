@@ -54,7 +54,11 @@ class Ended(NamedTuple):
         """What went wrong, in a line; None where nothing did."""
         if self.code == 0:
             return None
-        return f"exit code {self.code}" + (f": {self.exception}" if self.exception else "")
+        by = ""
+        if self.code in _ENDED:
+            name = signal.Signals(self.code - 128).name
+            by = f" ({name}{', as where memory runs out' if name == 'SIGKILL' else ''})"
+        return f"exit code {self.code}{by}" + (f": {self.exception}" if self.exception else "")
 
 
 def execute(

@@ -28,11 +28,13 @@ _SAVED = (  # of a snapshot, in run.json
 )  # fmt: skip
 
 
-def record(repo: Repo, folder: Path) -> store.Recorded:
+def record(repo: Repo, folder: Path, sign: bool | None = None) -> store.Recorded:
     """Make an experiment of a run's folder, and remove the folder; where a GitexpError is raised,
-    it stays. The owner does it at the end, ``recover`` for a dead one."""
+    it stays. The owner does it at the end, ``recover`` for a dead one. Whether it is signed is what
+    was said at its start, unless ``sign`` says it."""
     with repo.introduced():
         facts, torn = _read(folder)
+        facts = facts if sign is None else {**facts, "sign": sign}
         shot, made = snapshot_of(folder, facts), draft(repo, folder, facts)
         wanted, pending = None, PENDING + facts["id"]
         try:
@@ -171,13 +173,13 @@ def _read(folder: Path) -> tuple[dict[str, Any], bool]:
     return facts, journal.trim(folder / "metrics.csv")
 
 
-def recover(repo: Repo, folder: Path) -> store.Recorded | None:
+def recover(repo: Repo, folder: Path, sign: bool | None = None) -> store.Recorded | None:
     """Record a dead run with what it had logged; None where it was recorded already, or died before
     it had started. Where a GitexpError is raised, the folder stays. Whoever else does it at the
     same time waits, and finds it done."""
     try:
         with locks.Held(journal.begin_recovery(folder)):
-            return _recover(repo, folder) if folder.exists() else None
+            return _recover(repo, folder, sign) if folder.exists() else None
     except FileNotFoundError:
         if folder.exists():
             raise
@@ -186,7 +188,7 @@ def recover(repo: Repo, folder: Path) -> store.Recorded | None:
         raise journal.refused(folder, error) from None
 
 
-def _recover(repo: Repo, folder: Path) -> store.Recorded | None:
+def _recover(repo: Repo, folder: Path, sign: bool | None) -> store.Recorded | None:
     gather(folder)
     facts = journal.facts(folder)
     if not facts and journal.holds_anything(folder):
@@ -204,7 +206,7 @@ def _recover(repo: Repo, folder: Path) -> store.Recorded | None:
     lost = journal.mend(folder)
     with suppress(GitexpError, OSError):  # what it logged counts
         outputs.of_dead(repo, folder)
-    recorded = record(repo, folder)
+    recorded = record(repo, folder, sign)
     said = [f"metric rows left out, which cannot be read: {lost}"] if lost else []
     return recorded._replace(warnings=(*recorded.warnings, *said))
 

@@ -48,6 +48,7 @@ def begin(
         free = result_paths.ours(repo)
         with collector.guarded(repo) as guard:
             shot = snapshot.take(repo, known, owned.folder / "index", free, head)
+            told = "; ".join(filter(None, (told, _misread(repo)))) or None
             repo.pin(f"{finish.PENDING}{run_id}", _held(repo, shot))
             guard.index, guard.tree = shot.index, shot.tree
     except BaseException:
@@ -84,6 +85,15 @@ def begin(
             run.discard()
             raise
     return run
+
+
+def _misread(repo: Repo) -> str | None:
+    """Return a sentence that names the pointers which the run may take for its data."""
+    if not repo.filter_program("annex") and not (repo.root / ".gitattributes").exists():
+        return None
+    from gitexp.repo import content
+
+    return content.misread(repo)
 
 
 def _origin(repo: Repo, resume: str | None, command: list[str] | None) -> Origin | None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from gitexp.formats import message
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Repo
+from gitexp.repo import Repo, blobs
 from gitexp.repo.process import chunks
 from gitexp.store import result_paths
 
@@ -27,11 +27,12 @@ def path_in_tree(repo: Repo | None, file: Path) -> str:
 
 
 class Output(NamedTuple):
-    """A file that a command wrote, as its experiment holds it."""
+    """A file that a command wrote, as its experiment holds it; its size is None where a partial
+    clone has not its content."""
 
     path: str
     hash: str
-    size: int
+    size: int | None
 
 
 def outputs(repo: Repo, experiment: Experiment) -> list[Output]:
@@ -39,14 +40,15 @@ def outputs(repo: Repo, experiment: Experiment) -> list[Output]:
     paths = [str(path) for path in experiment.extra.get("outputs", ())]
     if not paths:
         return []
-    held = listed(repo, experiment.id, paths, "-l")
-    return [Output(path, held[path][2], int(held[path][3])) for path in paths if path in held]
+    held = listed(repo, experiment.id, paths)
+    there = [(path, held[path][2]) for path in paths if path in held]
+    sizes = blobs.sizes(repo, (oid for _, oid in there))
+    return [Output(*item, size and size[1]) for item, size in zip(there, sizes)]
 
 
-def listed(repo: Repo, commit: str, paths: Iterable[str], *more: str) -> dict[str, list[str]]:
-    """Return the files of a commit at or below some paths, ``{path: [mode, kind, hash]}``; with the
-    option ``-l`` their sizes, too, for which their content has to be here."""
-    asked = ("--literal-pathspecs", "ls-tree", "-r", *more, "-z", "--full-tree", commit, "--")
+def listed(repo: Repo, commit: str, paths: Iterable[str]) -> dict[str, list[str]]:
+    """Return the files of a commit at or below some paths, ``{path: [mode, kind, hash]}``."""
+    asked = ("--literal-pathspecs", "ls-tree", "-r", "-z", "--full-tree", commit, "--")
     lots = (repo.entries(*asked, *chunk) for chunk in chunks([*paths]))
     entries = (item.partition("\t") for lot in lots for item in lot)
     return {path: about.split() for about, _, path in entries}

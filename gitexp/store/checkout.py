@@ -122,7 +122,7 @@ def add_worktree(
     survey.check_branch(repo, branch)
     how = ["-b", branch, "--no-track"] if branch else ["--detach"]
     tree = Path(os.path.abspath(folder))
-    repo.git("worktree", "add", *how, "--", str(tree), target.id)
+    content.link(repo, tree, target.id, *how)
     wanted: tuple[Data, ...] = ()
     if data and dvc_pointers.in_use(tree):
         wanted = tuple(dvc_pointers.of_commit(repo, target.id).values())
@@ -226,7 +226,7 @@ def _bring_data(repo: Repo, tree: Path, data: tuple[Data, ...]) -> tuple[str, ..
 
 def _fill(repo: Repo, tree: Path) -> tuple[str, ...]:
     """Have git-annex and LFS bring what they can, and return what is to be said of the rest."""
-    lacking = content.advice(content.fill(repo, tree))
+    lacking = content.advice(content.fill(repo, tree), repo.root if tree == repo.root else None)
     return (lacking,) if lacking else ()
 
 

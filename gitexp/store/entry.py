@@ -13,6 +13,8 @@ from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, trees
 from gitexp.store import result_paths
 
+_OR_NOT = "check git config user.signingKey, or use --no-sign"
+
 
 class Draft(NamedTuple):
     """All that is known of a run that is over, except what it will be called."""
@@ -191,16 +193,11 @@ def _signed(repo: Repo, raw: bytes) -> str:
         try:
             repo.git(*config, *sign, stdin=text.encode(), env=env)
         except GitError as error:
-            why = " ".join(error.stderr.replace("error: ", "").split())
-            raise GitError(
-                f"git could not sign the tag: {why}; see git config user.signingKey, or use"
-                " --no-sign"
-            ) from None
+            why = "; ".join(error.stderr.replace("error: ", "").splitlines())
+            raise GitError(f"git could not sign the tag: {why}; {_OR_NOT}") from None
         tag = repo.line("rev-parse", f"refs/tags/{name}", env=env)
     made = next(repo.objects([tag]))
     # git 2.39 says nothing where an SSH key is not there
     if made is None or not message.is_signed(made.data):
-        raise GitError(
-            "git could not sign the tag; check git config user.signingKey, or use --no-sign"
-        )
+        raise GitError(f"git could not sign the tag; {_OR_NOT}")
     return tag

@@ -8,9 +8,12 @@ leave notes on commits that are gone, and what was fetched may still have the ol
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from gitexp.formats import message
 from gitexp.repo import Repo
 from gitexp.store import gathering, notes
 from gitexp.store.index import Index
@@ -26,11 +29,12 @@ def examine(repo: Repo) -> Iterator[Found]:
     """Yield what is wrong, the next step for the user, and what mends it."""
     false = repo.refs(FALSE_TAGS)
     if false:
-        what = f"{len(false)} tags are copies that a rewrite of history made of other refs"
+        what = f"tags that are copies of other refs, made as history was rewritten: {len(false)}"
         yield what, "", lambda: _delete(repo, false)
-    moved = {**_of_bfg(repo), **_map(repo, "commit-map")}
+    moved = {**_of_bfg(repo), **_of_filter_repo(repo)}
     if moved:
         yield from _notes(repo, moved)
+        yield from _tags(repo, moved)
         yield from _refs(repo, moved)
     gone = _without_commit(repo)
     if gone:
@@ -39,11 +43,10 @@ def examine(repo: Repo) -> Iterator[Found]:
         yield what, f"{advice}; see {_DOCS}", None
 
 
-def _map(repo: Repo, name: str) -> dict[str, str]:
-    """Return filter-repo's ``{old: new}`` hashes, of those that changed; empty where it never
-    ran."""
+def _of_filter_repo(repo: Repo) -> dict[str, str]:
+    """Return ``{old: new}`` hashes of commits that changed; empty where it never ran."""
     try:
-        lines = Path(repo.common_dir, "filter-repo", name).read_text().splitlines()[1:]
+        lines = Path(repo.common_dir, "filter-repo", "commit-map").read_text().splitlines()[1:]
     except OSError:
         return {}
     return {old: new for old, new, *_ in map(str.split, lines) if old != new}
@@ -65,25 +68,53 @@ def _notes(repo: Repo, moved: dict[str, str]) -> Iterator[Found]:
     noted = notes.read(repo) if repo.tip(notes.REF) else {}
     lost = {old: moved[old] for old in noted if moved.get(old, repo.zero) != repo.zero}
     if lost:
-        what = (
-            f"labels and notes of {len(lost)} experiments are on commits from before history was"
-            " rewritten"
+        what = "experiments whose labels and notes are on commits from before history was rewritten"
+        yield f"{what}: {len(lost)}", "", lambda: notes.move(repo, lost)
+
+
+def _tags(repo: Repo, moved: dict[str, str]) -> Iterator[Found]:
+    """Find tags of experiments that name commits from before, as the one that it was run from."""
+    tags = {ref: oid for ref, oid in repo.refs(TAGS).items() if not ref.startswith(FALSE_TAGS)}
+    changed: dict[str, tuple[str, bytes]] = {}
+    for (ref, oid), item in zip(tags.items(), repo.objects(tags.values())):
+        found = message.parse_tag(item.data) if item else None
+        if item and found and not message.is_signed(item.data):
+            new = moved
+            if moved.get(parent := found.summary.get("parent", "")) == repo.zero:  # it is left out
+                above = repo.line("rev-parse", "-q", "--verify", f"{ref}^{{}}^", ok=(0, 1))
+                new = {**moved, parent: above}
+            words = re.split(r"\b([0-9a-f]{40,64})\b", os.fsdecode(item.data))
+            data = os.fsencode("".join(new.get(word) or word for word in words))
+            if data != item.data:
+                changed[ref] = oid, data
+    if changed:
+        commands = (
+            f"update {ref} {repo.write_object('tag', data)} {oid}"
+            for ref, (oid, data) in changed.items()
         )
-        yield what, "", lambda: notes.move(repo, lost)
+        what = f"tags that name commits from before history was rewritten: {len(changed)}"
+        yield what, "", lambda: repo.update_refs(commands, "gitexp: doctor")
 
 
 def _refs(repo: Repo, moved: dict[str, str]) -> Iterator[Found]:
-    """Find what was fetched before, and other refs that still hold a commit from before."""
-    rewritten = {*_map(repo, "ref-map").values()}
+    """Find what was fetched before, and other refs that still hold a commit from before.
+    filter-repo has refs of tags point to commits, and makes branches here of a remote's."""
     fetched = repo.refs(*_FETCHED)
-    stale = {ref: oid for ref, oid in fetched.items() if oid in rewritten}
+    branches = repo.refs(gathering.HEADS).items()
+    fetched |= {ref: oid for ref, oid in branches if gathering.clone_of(repo, oid)}
+    kinds, made = repo.kinds(fetched.values()), {*moved.values()}
+    stale = {
+        ref: oid
+        for ref, oid in fetched.items()
+        if kinds[oid] == "commit" and (oid in made or ref.startswith(REMOTES))
+    }
     present = [oid for oid, kind in repo.kinds(moved).items() if kind == "commit"]
     holding = [f"--contains={oid}" for oid in present[:200]]
     asked = ("for-each-ref", "--format=%(refname)", *holding)
     held = repo.line(*asked).split() if holding else []
     stale |= {ref: fetched[ref] for ref in held if ref in fetched}
     if stale:
-        what = f"{len(stale)} refs are what was fetched before history was rewritten"
+        what = f"refs that were fetched before history was rewritten: {len(stale)}"
         advice = "rewrite the remote too before the next pull, which brings back what it has"
         yield what, f"{advice}; see {_DOCS}", lambda: _delete(repo, stale)
     for ref in held:

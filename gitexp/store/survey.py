@@ -12,7 +12,7 @@ from pathlib import Path
 from gitexp.formats import message
 from gitexp.formats.errors import GitError, GitexpError, RepositoryError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Repo, dvc_pointers, dvc_status, lock_files, snapshot, submodules
+from gitexp.repo import Repo, content, dvc_pointers, dvc_status, lock_files, snapshot, submodules
 from gitexp.repo.dvc_pointers import Data
 from gitexp.repo.files import read_bytes
 from gitexp.store import connectivity, result_paths
@@ -181,6 +181,7 @@ def cleared(
         raise in_the_way(found.lost)
     lock_files.wait(repo.git_dir / "index.lock")  # of which git stash says nothing
     _check_stashable(repo)
+    _check_annex(repo, found.lost)
     before = repo.refs("refs/stash")
     limit = ["--", f":(top,literal){only}"] if only else []
     push = ("stash", "push", "--quiet", "--include-untracked", "-m", "gitexp checkout", *limit)
@@ -203,6 +204,18 @@ def cleared(
         if stashed:
             repo.git("stash", "pop", "--quiet", "--index", env=repo.identity)
         raise
+
+
+def _check_annex(repo: Repo, paths: Iterable[str]) -> None:
+    """Raise UsageError for an unlocked file of git-annex's: once it is stashed, git takes it for
+    changed, and puts nothing back."""
+    held = repo.objects(f":{path}" for path in paths) if repo.filter_program("annex") else ()
+    for path, item in zip(paths, held):
+        if item and content.annex_key(item.data, link=False):
+            raise UsageError(
+                f"'{path}' is git-annex's, and git stash does not bring it back; commit it, or use"
+                " --worktree DIR"
+            )
 
 
 def in_the_way(paths: Iterable[str]) -> UsageError:

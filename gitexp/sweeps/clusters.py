@@ -28,6 +28,7 @@ class _Cluster:
     """What both have in common: what travels, and what must be there."""
 
     watches = False
+    queues = False
     room: int | None = None
 
     def __init__(self, repo: Repo, commit: str) -> None:

@@ -209,11 +209,12 @@ class Driver:
             if self._schedule.take(item.trial, experiment):
                 self._progress = self._progress.with_trial(self.frozen.plan, experiment)
             self._tell()
-        if self._presses > 1:
-            for item in self._running.values():
+        waits = self._engine.queues and not self.frozen.plan.workers_push
+        for item in self._running.values() if self._presses else ():
+            if self._presses > 1 or (waits and not trials.runs(item.folder)):
                 self._stop(item, trials.INTERRUPTED[0])
         # also where trials end all the time
-        elif self.frozen.plan.prune and time.monotonic() >= self._next_look:
+        if self._presses < 2 and self.frozen.plan.prune and time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + _LOOK
             for item in self._running.values():
                 self._watch(item)
@@ -261,7 +262,8 @@ class Driver:
             self._engine.stop(item.job, item.folder, why)
 
     def _press(self, number: int, frame: Any) -> None:
-        """Ctrl-C once: start nothing more. Twice: end what runs. A third time: leave at once."""
+        """Ctrl-C once: start nothing more, and take what waits out of SLURM's queue. Twice: end
+        what runs. A third time: leave at once."""
         self._presses += 1
         if self._presses > 2:
             raise KeyboardInterrupt

@@ -35,6 +35,7 @@ class Engine(Protocol):
     size: int  # how many at once, never more than was asked for
     room: int | None  # how many the machines that were found could take, where that is known
     watches: bool  # whether a trial's folder can be read while it grows
+    queues: bool  # whether that folder also says that a trial has not begun
 
     def submit(self, job: Job, folder: Path) -> Future[Result]: ...
     def stop(self, job: Job, folder: Path, why: str) -> None: ...
@@ -70,6 +71,7 @@ class Loky:
     """Processes on this machine, each with a work tree of its own that is reset between trials."""
 
     watches = True
+    queues = False
     room: int | None = None
 
     def __init__(self, repo: Repo, commit: str, jobs: int, *_: object) -> None:

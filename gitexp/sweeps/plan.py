@@ -181,7 +181,8 @@ def freeze(repo: Repo, plan: Plan, group: str | None) -> Frozen:
     people = (f"{who} {when}" for who in (repo.author, repo.committer))
     commit = trees.bare_commit(repo, shot.tree, shot.head.commit, text, *people)
     repo.update_refs([f"create {REFS}{name} {commit}"], f"gitexp: sweep {name}")
-    told = "; ".join(filter(None, (settled.told, content.advice(content.missing(repo, repo.root)))))
+    lacking = content.advice(content.missing(repo, repo.root), repo.root)
+    told = "; ".join(filter(None, (settled.told, lacking)))
     return Frozen(name, plan, commit, facts, shot, told or None)
 
 

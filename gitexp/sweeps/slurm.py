@@ -54,6 +54,7 @@ class Slurm:
     the jobs here, to try it."""
 
     watches = True
+    queues = True
     room: int | None = None
 
     def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None, *_: object) -> None:

@@ -301,6 +301,10 @@ def test_parsers_are_left_alone_where_that_is_asked_for(project: Project, how: s
     [
         ("{python} launch.py --gpus 2 train.py --lr 3", {"gpus": 2, "lr": "3", "seed": 1}),
         ("sh train.sh", {"lr": "4", "seed": 1}),
+        (
+            "env --ignore-signal {python} train.py --lr 7",
+            {"ignore_signal": True, "lr": "7", "seed": 1},
+        ),
         ("{python} -m cProfile train.py --lr 5", {"lr": "5", "seed": 1}),
         ("{python} -m pack.train --lr 6", {"lr": "6", "seed": 1}),
     ],
@@ -367,6 +371,7 @@ def test_a_run_that_was_killed_keeps_what_its_parser_said(project: Project) -> N
     project.write("t.py", _parsing(a="1") + "\nimport os; os.kill(os.getpid(), 9)\n")
     done = project.run("run", "--", sys.executable, "t.py")
     assert done.returncode == 137
+    assert gitexp.get("exp-1").extra["error"].startswith("exit code 137 (SIGKILL, as where memory")
     assert dict(gitexp.get("exp-1").params) == {"a": 1}
 
 

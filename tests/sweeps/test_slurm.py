@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -71,14 +72,21 @@ def test_slurm_runs_trials_and_a_job_that_is_cancelled_in_the_queue_ends(
         sys.executable,
         "train.py",
     ]
-    with subprocess.Popen([*GITEXP, *words], cwd=project.root) as driver:
-        _until(lambda: _said("squeue", "--noheader", "--states=PENDING"))
-        _said("scancel", "--user=root")
-        try:
-            driver.wait(120)
-        finally:
-            driver.kill()
+    for ends in (lambda driver: _said("scancel", "--user=root"), interrupted):
+        with subprocess.Popen([*GITEXP, *words], cwd=project.root) as driver:
+            _until(lambda: _said("squeue", "--noheader", "--states=PENDING"))
+            ends(driver)
+            try:
+                driver.wait(120)
+            finally:
+                driver.kill()
+        assert not _said("squeue", "--noheader")
     assert "its SLURM job was cancelled" in project.gitexp("list", "--where", "status = killed")
+
+
+def interrupted(driver: subprocess.Popen[bytes]) -> None:
+    """Press Ctrl-C, once."""
+    driver.send_signal(signal.SIGINT)
 
 
 _LONG = """import time

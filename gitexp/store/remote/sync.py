@@ -216,20 +216,25 @@ def _seen(repo: Repo, remote: Remote) -> dict[str, str]:
 
 def _fill(repo: Repo, remote: Remote, all_files: bool) -> int:
     """Bring what reading needs into a partial clone: labels, notes, and the results of all
-    experiments. Return how much."""
+    experiments, with DVC's pointers. Return how much."""
+    from gitexp.repo import dvc_pointers
     from gitexp.store import result_paths
 
     noted = [*repo.refs(notes.SEEN, notes.REF).values()]
     both = repo.git("merge-base", "--octopus", *noted, ok=(0, 1)).decode().split() if noted else []
     came = transport.fill(repo, remote, [*noted, *both])
-    said = ", ".join(f"json_extract(tag.summary, '$.{name}')" for name in ("files", "project"))
+    said = ", ".join(
+        f"json_extract(tag.summary, '$.{name}')" for name in ("files", "project", "data")
+    )
     rows = [*Index(repo).rows(f'tag."commit", {said}', everybody=True)]
     tips, places = [row[0] for row in rows], {row[1:] for row in rows}
     if all_files or remote.treeless:
         compared = [*tips, *(f"{tip}^@" for tip in tips)]
         came += transport.fill(repo, remote, compared, folders=not all_files)
-    paths = {path for files, _ in places for path in json.loads(files or "{}").values()}
-    paths |= {f"{project or ''}{result_paths.FOLDER}" for _, project in places}
+    paths = {path for files, *_ in places for path in json.loads(files or "{}").values()}
+    paths |= {f"{project or ''}{result_paths.FOLDER}" for _, project, _ in places}
+    data = {path for *_, data in places for path in json.loads(data or "{}")}
+    paths |= {pointer for path in data for pointer in dvc_pointers.places(path)}
     wanted = sorted(path for path in paths if "\n" not in path)
     return came + transport.fill(repo, remote, tips, wanted)
 

@@ -179,7 +179,9 @@ def fill(
     """
     listed = ["--literal-pathspecs", "rev-list", "--objects", "--missing=print", "--no-walk"]
     listed += ["--ignore-missing", "--stdin", *(["--filter=blob:none"] if folders else [])]
-    wanted = "\n".join([*tips, *(["--", *paths] if paths else []), ""]).encode()
+    # of a commit that did not change these files git would list none
+    limited = [*(f"{tip}^{{tree}}" for tip in tips), "--", *paths] if paths else tips
+    wanted = "\n".join([*limited, ""]).encode()
     came, before = 0, [""]
     while remote.promisors and tips:  # a folder that came names files that did not
         found = repo.git(*listed, stdin=wanted).decode().split("\n")
