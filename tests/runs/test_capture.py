@@ -224,6 +224,25 @@ _PRINTED = [  # as well-known scripts print them
         {"loss": [(1, 0.5), (2, 0.4)], "grad_norm": [(1, math.inf), (2, 2)]},
     ),
     ("2026-01-01 10:00:00,123 INFO loss 0.4\n2026-01-01 10:00:01,123 root DEBUG loss 0.3\n", {"loss": [(0, 0.4), (1, 0.3)]}),
+    ("{'acc': np.float64(0.9)}\nResults: {'mAP50': 0.5}\n", {"acc": [(0, 0.9)], "mAP50": [(0, 0.5)]}),
+    ("   epoch  loss   acc\n0      1  0.50  0.80\n1      2  0.40  0.90\n", {"loss": [(1, 0.5), (2, 0.4)], "acc": [(1, 0.8), (2, 0.9)]}),
+    ("epoch,loss,acc\n1,0.5,0.8\n2,0.4,0.9\n", {"loss": [(1, 0.5), (2, 0.4)], "acc": [(1, 0.8), (2, 0.9)]}),
+    ("accuracy     0.90\nf1           0.80\ndtype: float64\n", {"accuracy": [(0, 0.9)], "f1": [(0, 0.8)]}),
+    (
+        "Epoch 1 [train]: loss=0.5\nEpoch 1 [val]: loss=0.6\nEpoch 2 [train]: loss=0.4\nEpoch 2 [val]: loss=0.7\n",
+        {"loss": [(1, 0.5), (2, 0.4)], "val loss": [(1, 0.6), (2, 0.7)]},
+    ),
+    (
+        ("Loss (val): 0.5, Accuracy (%): 93, R²: 0.9, Root mean squared error (RMSE) = 2.5, Test score: 0.7.\n"
+        "Top-1 accuracy: 0.8, Top-5 accuracy: 0.9, MSE (fold 3): 4\n"),
+        {"Loss (val)": [(0, 0.5)], "Accuracy": [(0, 93)], "R2": [(0, 0.9)], "RMSE": [(0, 2.5)], "Test score": [(0, 0.7)],
+         "Top-1 accuracy": [(0, 0.8)], "Top-5 accuracy": [(0, 0.9)], "MSE": [(0, 4)]},
+    ),
+    (  # Lightning's, with and without rich
+        "──────\n  Test metric    DataLoader 0    DataLoader 1\n──────\n   test_hits   0.5   0.4\n──────\nlr    0.1\n",
+        {"test_hits/dataloader_idx_0": [(0, 0.5)], "test_hits/dataloader_idx_1": [(0, 0.4)]},
+    ),
+    ("┃  Test metric  ┃ DataLoader 0 ┃\n┡━━━╇━━━┩\n│   test_hits   │  0.5  │\n└───┴───┘\n", {"test_hits": [(0, 0.5)]}),
     ("Validation accuracy was 0.88\nthe loss is 0.5\n", {"Validation accuracy": [(0, 0.88)], "loss": [(0, 0.5)]}),
 ]  # fmt: skip
 _NO_METRICS = (
@@ -239,7 +258,8 @@ _NO_METRICS = (
     *("Namespace(lr=0.1, loss=0.5)", "Loading checkpoint with loss 0.5", "loss_scale: 128"),
     *("loss every step: 3", "{'lr': 0.1, 'loss_weight': 0.5}", "Error: 2 files missing"),
     *("val_acc: 100%|####| 4/4", "mAP50-95: 100%|####| 4/4", "| lossFn | 3 |"),
-    *("CUDA error: 0", "args.loss = 0.5"),
+    *("CUDA error: 0", "args.loss = 0.5", "IoU: [0.5 0.6]", "loss: tensor([0.5, 0.4])"),
+    *("Metric    loss\nlr   0.1\n", "score 1.2.3"),
     *("loss: 3,456", "loss: 0,123.5", "loss: 3.456,7", "loss: [1,200.5]", "mse: 3,100.5,200.5"),
     *("rmse: 3'456.7", "2026-01-01 10:00:00,123 INFO error 404", "INFO my loss 0.4"),
 )
@@ -263,7 +283,7 @@ def test_printed_metrics_are_read_and_nothing_else() -> None:
         assert printed.read_output(line) == [], line
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # which Python's parser has of what is in the text
-        assert printed.read_output("{'loss': 0.5, 'n': 1or 2}") == []
+        assert printed.read_output("{'loss': 0.5, 'n': 1or 2}")[0].value == 0.5
     (point,) = printed.read_output("loss 2 at nan\n", [r"loss (?P<loss>\S+) at (?P<step>\S+)"])
     assert (point.name, point.step, point.value) == ("loss", 0, 2)
     text = "{'loss': 0.5, 'epoch': 1}\n{\"step\": 2, \"loss\": 0.25}\n{'loss': '0.125', 'epoch': '3'}\n"
