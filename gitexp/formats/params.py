@@ -207,12 +207,26 @@ def dump(params: Mapping[str, Any]) -> bytes:
 
 
 def load(data: bytes, where: str = "params.yml") -> dict[str, Any]:
-    """Read the text of a params file: YAML, or by the ending of ``where`` JSON, TOML or Python, of
-    whose plain assignments the literal ones count. Raises FormatError."""
+    """Read the text of a params file, a mapping; raises FormatError."""
     if data == _NONE:
         return {}
     if where.endswith((".yml", ".yaml")) and (found := _of_lines(data)) is not None:
         return found
+    value = document(data, where)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise FormatError(
+            f"{where} must hold a mapping of names to values, not {type(value).__name__}"
+        )
+    result = plain(value)
+    assert isinstance(result, dict)
+    return result
+
+
+def document(data: bytes, where: str) -> Any:
+    """Return what a text says: YAML, or by the ending of ``where`` JSON, TOML or Python, of whose
+    plain assignments the literal ones count. Raises FormatError."""
     import yaml  # which takes as long as starting Python
 
     from gitexp.formats import yaml_core
@@ -225,28 +239,18 @@ def load(data: bytes, where: str = "params.yml") -> dict[str, Any]:
     try:
         text = data.decode("utf-8-sig")
         if where.endswith(".json"):
-            value = json.loads(text, object_pairs_hook=_once)
-        elif where.endswith(".toml"):
-            value = load_toml(text)
-        elif where.endswith(".py"):
-            value = _assigned(text)
-        else:
-            value = yaml_core.load(text)
+            return json.loads(text, object_pairs_hook=_once)
+        if where.endswith(".toml"):
+            return load_toml(text)
+        if where.endswith(".py"):
+            return _assigned(text)
+        return yaml_core.load(text)
     except RecursionError:
         raise FormatError(f"{where} is nested too deep for params") from None
     except FormatError as error:
         raise FormatError(f"{where} {error}") from None
     except (yaml.YAMLError, ValueError, SyntaxError) as error:
         raise FormatError(f"{where} cannot be read: {' '.join(str(error).split())}") from None
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise FormatError(
-            f"{where} must hold a mapping of names to values, not {type(value).__name__}"
-        )
-    result = plain(value)
-    assert isinstance(result, dict)
-    return result
 
 
 def _of_lines(data: bytes) -> dict[str, Any] | None:

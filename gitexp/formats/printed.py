@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from gitexp.formats import metrics, params
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.metric_names import METRIC, is_metric, is_of_name, named_in
-from gitexp.formats.readers import STEPS, as_number
+from gitexp.formats.rows import STEPS, as_number
 
 _ESCAPE = r"\x1b\[[0-9;?]*[A-Za-z]"
 _ALSO_COUNTS = frozenset(("error", "err", "map", "return", "returns"))  # or what a program says
@@ -229,7 +229,7 @@ class _Reader:
             return []
         called = [column.replace("DataLoader ", "dataloader_idx_") for column in self.columns]
         names = [name] if len(called) == 1 else [f"{name}/{column}" for column in called]
-        found = zip(names, (as_number(text.rstrip("%")) for text in texts))
+        found = zip(names, (as_number(text) for text in texts))
         return [(one, _Point(n, {**self.above})) for one, n in found if n is not None]
 
     def _of_rows(self) -> Iterator[tuple[str, _Point]]:
@@ -252,7 +252,7 @@ class _Reader:
         step = next((row[name] for name in row if name.lower() in _MARKS), "").partition("/")[0]
         if not step.isdigit():
             return []
-        numbers = [(name, as_number(text.rstrip("%"))) for name, text in row.items()]
+        numbers = [(name, as_number(text)) for name, text in row.items()]
         at = {"step": int(step)}
         return [(name, _Point(n, at)) for name, n in numbers if n is not None and is_metric(name)]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gitexp.formats import message, params, readers, settings, trackers
+from gitexp.formats import message, params, readers, rows, settings, trackers
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.repo import Repo, files, snapshot
@@ -219,7 +219,7 @@ def _take_series(found: Findings, path: str, points: Iterable[MetricPoint]) -> N
     for point in points:
         series.setdefault(point.name, []).append(point)
     for name, some in series.items():
-        if not readers.is_counter(name):
+        if not rows.is_counter(name):
             _join(found, path, name, some)
 
 

@@ -57,6 +57,49 @@ from gitexp.formats.errors import FormatError
         ("scores.yaml", "acc: 1e-3\n", {"acc": [(0, 0.001)]}),
         ("m.json", '{"a": {"steps": 3, "values": 1}}', {"a.steps": [(0, 3)], "a.values": [(0, 1)]}),
         ("plots/metrics/train/loss.tsv", "step\tloss\n0\t2\n", {"train/loss": [(0, 2)]}),
+        # decimal commas, percent signs, other line ends, comments
+        ("metrics.csv", "epoch;a\n0;0,5\n1;1.234,5\n", {"a": [(0, 0.5), (1, 1234.5)]}),
+        ("metrics.tsv", "epoch\ta b\r0\t93%\r1\t94,5%\r", {"a b": [(0, 93), (1, 94.5)]}),
+        ("metrics.csv", "# of today\n# epoch,a\n0,1\n", {"a": [(0, 1)]}),
+        # appended to: from the start, from a checkpoint, and with one more column
+        ("log.csv", "epoch,a\n0,1\n1,2\nepoch,a\n0,3\n", {"a": [(0, 3)]}),
+        ("log.csv", "epoch,a\n0,1\n1,2\n2,3\n1,4\n", {"a": [(0, 1), (1, 4)]}),
+        ("log.csv", "epoch,a\n0,1\nepoch,a,b\n1,2,3\n", {"a": [(0, 1), (1, 2)], "b": [(1, 3)]}),
+        ("log.csv", "fold,epoch,a\n0,0,1\n1,0,3\n", {"a": [(0, 1), (0, 3)]}),
+        (
+            "log.jsonl",
+            '{"step": 1, "a": 2}\n{"step": 2, "\n{"step": 3, "a": 1}\n',
+            {"a": [(1, 2), (3, 1)]},
+        ),
+        # the counter that is whole and grows
+        ("log.csv", "epoch,iter,a\n0.5,5,1\n1.0,9,2\n", {"a": [(5, 1), (9, 2)]}),
+        ("log.csv", "step,episode,a\n9,0,1\n7,1,2\n", {"a": [(0, 1), (1, 2)]}),
+        (
+            "progress.csv",
+            "rollout/rew,time/total_timesteps\n5,2048\n",
+            {"rollout/rew": [(2048, 5)], "time/total_timesteps": [(2048, 2048)]},
+        ),
+        # a metric in each row, as pandas writes a Series and a DataFrame
+        ("results.csv", "Metric;Value\nacc;0,9\nf1;1\n", {"acc": [(0, 0.9)], "f1": [(0, 1)]}),
+        ("results.csv", ",0\nacc,0.9\n", {"acc": [(0, 0.9)]}),
+        ("results.csv", ",f1,n\ncat,0.9,3\n", {"cat.f1": [(0, 0.9)], "cat.n": [(0, 3)]}),
+        (
+            "log.jsonl",
+            '{"name": "a", "value": 1, "step": 0}\n{"name": "b", "value": 2, "step": 1}\n',
+            {"a": [(0, 1)], "b": [(1, 2)]},
+        ),
+        (
+            "log.csv",
+            "epoch,split,a\n0,train,1\n0,val,2\n",
+            {"train/a": [(0, 1)], "val/a": [(0, 2)]},
+        ),
+        ("log.csv", "epoch,split,a,b\n0,train,1,\n0,val,,2\n", {"a": [(0, 1)], "b": [(0, 2)]}),
+        # lists with gaps and with steps beside them, names that are digits, rows within a document
+        ("m.json", '{"epoch": [1, 2], "a": [3, null]}', {"a": [(1, 3)]}),
+        ("m.json", '{"by": {"0": {"f1": 1}}, "": 2}', {"by.0.f1": [(0, 1)]}),
+        ("m.json", '{"h": [{"epoch": 1, "a": 2}], "b": "93%"}', {"h.a": [(1, 2)], "b": [(0, 93)]}),
+        ("m.yaml", "- {epoch: 1, a: 2}\n- {epoch: 2, a: 1}\n", {"a": [(1, 2), (2, 1)]}),
+        ("log.txt", '{"epoch": 1, "a": 2}\n{"epoch": 2, "a": 1}\n', {"a": [(1, 2), (2, 1)]}),
     ],
 )
 def test_each_form_is_read(
