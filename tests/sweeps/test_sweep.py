@@ -377,7 +377,7 @@ def test_what_fails_is_recorded_with_its_output_and_the_sweep_goes_on(project: P
     assert "1 failed" in done.stderr
     assert [item.status for item in found(project)] == ["finished", "failed", "finished"]
     assert b"diverged" in found(project)[1].read(".gitexp/output.log")
-    assert found(project)[1].extra["error"] == "exit code 1"
+    assert found(project)[1].extra["error"] == "exit code 1: diverged"
     train(project, "raise RuntimeError('diverged')")
     sweep(project, "-p", "lr=0.2", code=1)
     assert gitexp.get("@").extra["error"] == "exit code 1: RuntimeError: diverged"
