@@ -4,9 +4,11 @@ that holds them in the format of DagsHub's client and of DVC."""
 from __future__ import annotations
 
 import contextlib
+import enum
 import json
 import math
 import re
+import struct
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -125,18 +127,39 @@ def plain(value: Any, depth: int = 0) -> Any:
         return [plain(item, depth + 1) for item in value]
     if isinstance(value, (set, frozenset)):
         return [plain(item, depth + 1) for item in sorted(value, key=repr)]
-    for base in (bool, int, float, str):  # subclasses: IntEnum, numpy.str_, numpy.float64
+    if isinstance(value, enum.Enum):
+        return plain(value.value if isinstance(value, (int, str)) else str(value.name))
+    for base in (bool, int, float, str):  # subclasses: numpy.str_, numpy.float64
         if isinstance(value, base):
             return plain(base(value))
     shape, listed = getattr(value, "shape", None), hasattr(value, "tolist")
     if isinstance(shape, tuple) and (math.prod(shape) > _MOST_ELEMENTS or not listed):
         return f"{type(value).__name__} of shape {tuple(shape)}"
     if listed:
-        return plain(value.tolist(), depth + 1)
+        return plain(listed_as_written(value), depth + 1)
     if hasattr(value, "as_integer_ratio"):  # Decimal, Fraction
         with contextlib.suppress(OverflowError, ValueError):
             return plain(float(value))
     return re.sub(" at 0x[0-9a-fA-F]+", "", str(value))  # which is another in each process
+
+
+def short(value: Any, form: str = "f") -> Any:
+    """Return a float of few bits, 32 by itself, as people write it, 0.1 for 0.100000001; those of a
+    list so, and anything else as it is."""
+    if isinstance(value, list):
+        return [short(item, form) for item in value]
+    if not isinstance(value, float) or not abs(value) < {"f": 1e38, "e": 6e4}[form]:
+        return value
+    narrow = struct.pack(form, value)
+    spelt = (float(f"{value:.{digits}g}") for digits in range(1, 10))
+    return next((number for number in spelt if struct.pack(form, number) == narrow), value)
+
+
+def listed_as_written(array: Any) -> Any:
+    """Return the numbers of an array, or of a scalar of one, as people write them."""
+    kind = str(getattr(array, "dtype", "")).rpartition(".")[2]
+    bits = {"float32": "f", "float16": "e"}.get(kind)
+    return short(array.tolist(), bits) if bits else array.tolist()
 
 
 def _fields(value: Any) -> Any:
