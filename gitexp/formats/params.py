@@ -9,15 +9,12 @@ import json
 import math
 import re
 import struct
-import sys
-import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 from gitexp.formats.errors import FormatError, UsageError
 
-Result = TypeVar("Result")
 MAX_BYTES = 10 * 10**6
 MAX_DEPTH = 50
 MAX_NODES = 200_000
@@ -248,11 +245,11 @@ def load(data: bytes, where: str = "params.yml") -> dict[str, Any]:
 
 
 def document(data: bytes, where: str) -> Any:
-    """Return what a text says: YAML, or by the ending of ``where`` JSON, TOML or Python, of whose
-    plain assignments the literal ones count. Raises FormatError."""
+    """Return what a text says: YAML, or by the ending of ``where`` JSON, TOML, INI or Python, of
+    whose plain assignments the literal ones count. Raises FormatError."""
     import yaml  # which takes as long as starting Python
 
-    from gitexp.formats import yaml_core
+    from gitexp.formats import assigned, yaml_core
 
     if len(data) > MAX_BYTES:
         raise FormatError(
@@ -264,9 +261,11 @@ def document(data: bytes, where: str) -> Any:
         if where.endswith(".json"):
             return json.loads(text, object_pairs_hook=_once)
         if where.endswith(".toml"):
-            return load_toml(text)
+            return assigned.by_toml(text)
+        if where.endswith(".ini"):
+            return assigned.by_ini(text)
         if where.endswith(".py"):
-            return _assigned(text)
+            return assigned.by_python(text)
         return yaml_core.load(text)
     except RecursionError:
         raise FormatError(f"{where} is nested too deep for params") from None
@@ -337,39 +336,11 @@ def refuse_twice(name: str) -> NoReturn:
     raise FormatError(f"has the name {_shortened(name)} twice; remove one")
 
 
-def load_toml(text: str) -> dict[str, Any]:
-    """Return what a TOML file says."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    return tomllib.loads(text)
-
-
-def quietly(read: Callable[[str], Result], text: str) -> Result:
-    """Return what a parser of Python's makes of somebody's text; what it warns of is not ours."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return read(text)
-
-
-def _assigned(text: str) -> dict[str, Any]:
-    """Return what a Python file assigns; raise FormatError where it does anything else."""
-    import ast
-
-    found: dict[str, Any] = {}
-    for node in quietly(ast.parse, text).body:
-        is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        if is_text or isinstance(node, (ast.Import, ast.ImportFrom)):
-            continue
-        if not isinstance(node, (ast.Assign, ast.AnnAssign)):
-            raise FormatError("does more than assign values to names")
-        target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-        if not isinstance(target, ast.Name):
-            raise FormatError("does more than assign values to names")
-        with contextlib.suppress(ValueError, TypeError):
-            found[target.id] = ast.literal_eval(node.value) if node.value else None
-    return found
+def value_or_text(text: str) -> Any:
+    """Return what ``parse_value`` does, and text that it refuses as it is."""
+    with contextlib.suppress(UsageError):
+        return parse_value(text) if text else text
+    return text
 
 
 def _shortened(text: str) -> str:

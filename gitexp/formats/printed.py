@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from gitexp.formats import metrics, params
+from gitexp.formats import assigned, metrics, params
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.metric_names import METRIC, is_metric, is_of_name, named_in
 from gitexp.formats.rows import STEPS, as_number
@@ -318,7 +318,7 @@ def _mapping(line: str) -> list[tuple[str, float]]:
         return []
     for read in (json.loads, ast.literal_eval, lambda text: ast.literal_eval(_quoted(text))):
         with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
-            value: Any = params.quietly(read, line.strip())
+            value: Any = assigned.quietly(read, line.strip())
             return _numbers(params.flatten(value), _MARKS) if isinstance(value, dict) else []
     return []
 

@@ -153,10 +153,10 @@ def parse_size(text: str | int) -> int:
 
 
 def _parse(path: Path, data: bytes) -> dict[str, Any]:
-    from gitexp.formats.params import load_toml
+    from gitexp.formats import assigned
 
     try:
-        return load_toml(data.decode("utf-8"))
+        return assigned.by_toml(data.decode("utf-8"))
     except RecursionError:
         raise FormatError(f"{path.name} is nested too deep to be read") from None
     except ValueError as error:  # no TOML, or no UTF-8
