@@ -66,7 +66,7 @@ def read(rows: Iterable[Mapping[str, Any]]) -> Rows:
     once = not (text or _OF_SEVERAL & {name.lower() for row in flat for name in row})
     points: list[MetricPoint] = []
     for name, parts in series.items():
-        for part, some in parts.items():
+        for part, some in () if re.search(r"[\r\n\0]", name) else parts.items():
             called = f"{part}/{name}" if part and len(parts) > 1 else name
             kept = _last_pass(some) if once else some
             points += (point._replace(name=called) for point in kept) if called != name else kept
