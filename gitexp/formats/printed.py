@@ -181,16 +181,10 @@ class _Reader:
         self.full = False  # the epoch's bar: the next one is an evaluation's
 
     def read(self, line: str) -> Iterator[tuple[str, _Point]]:
-        cells = _cells(line)
-        if _are_columns(cells):
-            self.columns = cells[1:]
+        if (self.columns or "etric" in line) and (by_column := self._by_column(_cells(line))):
+            yield from by_column
             return
-        if self.columns and (of_column := self._of_columns(cells)):
-            yield from of_column
-            return
-        if re.search(r"\w", line):
-            self.columns = []
-        cells = cells if line.lstrip()[:1] in _BARS else []
+        cells = _cells(line) if line.lstrip()[:1] in _BARS else []
         if len(cells) == 2 and cells[0][:1].isalpha() and _CELL.fullmatch(cells[1]):
             self.rows[cells[0]] = cells[1]
             return
@@ -221,12 +215,15 @@ class _Reader:
         if frame and frame[1] == frame[2]:
             self.full = bool(self.above)
 
-    def _of_columns(self, cells: Sequence[str]) -> list[tuple[str, _Point]]:
-        """Return what a row of ``self.columns`` says: of several those by what Lightning calls
-        them, ``loss/dataloader_idx_1``."""
-        name, *texts = cells
-        if len(texts) != len(self.columns) or not name:
+    def _by_column(self, cells: Sequence[str]) -> list[tuple[str, _Point]]:
+        """Return what a row below "Metric" says, of several columns by what Lightning calls them:
+        ``loss/dataloader_idx_1``."""
+        begins = _are_columns(cells)
+        if begins or len(cells) != len(self.columns) + 1 or not cells[0]:
+            if begins or re.search(r"\w", "".join(cells)):  # else it is a line between rows
+                self.columns = [*cells[1:]] if begins else []
             return []
+        name, *texts = cells
         called = [column.replace("DataLoader ", "dataloader_idx_") for column in self.columns]
         names = [name] if len(called) == 1 else [f"{name}/{column}" for column in called]
         found = zip(names, (as_number(text) for text in texts))

@@ -302,7 +302,7 @@ _NO_METRICS = (
     *("loss every step: 3", "{'lr': 0.1, 'loss_weight': 0.5}", "Error: 2 files missing"),
     *("val_acc: 100%|####| 4/4", "mAP50-95: 100%|####| 4/4", "| lossFn | 3 |"),
     *("CUDA error: 0", "args.loss = 0.5", "IoU: [0.5 0.6]", "loss: tensor([0.5, 0.4])"),
-    *("Metric    loss\nlr   0.1\n", "score 1.2.3"),
+    *("Metric    loss\nlr   0.1\n", "score 1.2.3", "| Metric | Value |\n|\n"),
     *("loss: 3,456", "loss: 0,123.5", "loss: 3.456,7", "loss: [1,200.5]", "mse: 3,100.5,200.5"),
     *("rmse: 3'456.7", "2026-01-01 10:00:00,123 INFO error 404", "INFO my loss 0.4"),
 )
