@@ -344,6 +344,26 @@ def test_outputs_belong_to_the_run_that_wrote_them(project: Project) -> None:
         assert not [path for path in files if f"out-{other}" in path]
 
 
+@pytest.mark.parametrize(
+    ("name", "first", "row"),
+    [("results.csv", "acc\n", "{}\n"), ("results.jsonl", "", '{{"acc": {}}}\n')],
+)
+def test_rows_of_earlier_runs_in_a_table_are_theirs(
+    project: Project, name: str, first: str, row: str
+) -> None:
+    text = f"import os, sys\nnew = not os.path.exists({name!r})\n"
+    text += (
+        f"print(new * {first!r} + {row!r}.format(sys.argv[1]), end='', file=open({name!r}, 'a'))\n"
+    )
+    project.commit(t_py=text)
+    for value in ("0.9", "0.7"):
+        project.gitexp("run", "--", sys.executable, "t.py", value)
+    assert [[point.value for point in gitexp.get(n).points()] for n in (1, 2)] == [[0.9], [0.7]]
+    project.write("t.py", f"open({name!r}, 'w').write({(first + row.format(0.5) * 3)!r})\n")
+    project.gitexp("run", "--", sys.executable, "t.py")  # written anew
+    assert len([*gitexp.get(3).points()]) == 3
+
+
 def test_what_a_command_has_git_ignore_stays_ignored(project: Project) -> None:
     """As DVC does for what a stage writes."""
     lines = "open('.gitignore', 'w').write('model.bin'); open('model.bin', 'w').write('x')"
