@@ -194,8 +194,8 @@ def _json_lines(data: bytes) -> Found:
 
 
 def _of_rows(found: Iterable[Mapping[str, Any]], form: str, cut: str = "") -> Found:
-    read = rows.read(found)
-    return Found(points=read.points, text=read.text, form=form, cut=cut)
+    points, text = rows.read(found)
+    return Found(points=points, text=text, form=form, cut=cut)
 
 
 def _document(value: Any) -> Found:
@@ -251,8 +251,8 @@ def _names(value: Mapping[str, Any], prefix: str, found: Found) -> None:
             steps = value[counted] if counted and len(value[counted]) == len(item) else None
             found.points += [] if key == counted else _series(name, zip(steps or count(), item))
         elif isinstance(item, list) and item and all(map(_has_step, item)):
-            read = rows.read(item)
-            found.points += [point._replace(name=f"{name}.{point.name}") for point in read.points]
+            points, _ = rows.read(item)
+            found.points += [point._replace(name=f"{name}.{point.name}") for point in points]
         elif (number := as_number(item)) is not None and key.strip() and "\n" not in key:
             found.points.append(MetricPoint(name, number, 0, 0))
         else:

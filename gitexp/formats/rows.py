@@ -26,13 +26,6 @@ _OF_SEVERAL = frozenset(("fold", "seed", "run", "trial"))  # trainings, each wit
 _PART = r"(?i)train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?|eval(?:uation)?|dev"
 
 
-class Rows(NamedTuple):
-    """The points of rows, and the names of values that are no numbers."""
-
-    points: list[MetricPoint]
-    text: list[str]
-
-
 class _Columns(NamedTuple):
     """Which columns hold the time, a part of the data, the name of a metric, and values."""
 
@@ -42,8 +35,9 @@ class _Columns(NamedTuple):
     values: list[str]
 
 
-def read(rows: Iterable[Mapping[str, Any]]) -> Rows:
-    """Read rows of ``{name: value}``; a gap is no value, a row without a step gets its number.
+def read(rows: Iterable[Mapping[str, Any]]) -> tuple[list[MetricPoint], list[str]]:
+    """Return the points of rows of ``{name: value}``, and the names of values that are no numbers;
+    a gap is no value, a row without a step gets its number.
 
     What a metric has of training and validation, by a column that says so, is told apart. Where its
     steps go back, in a file that a training appended to, it was gone over again.
@@ -70,7 +64,7 @@ def read(rows: Iterable[Mapping[str, Any]]) -> Rows:
             called = f"{part}/{name}" if part and len(parts) > 1 else name
             kept = _last_pass(some) if once else some
             points += (point._replace(name=called) for point in kept) if called != name else kept
-    return Rows(points, [name for name in text if "\n" not in name])
+    return points, [name for name in text if "\n" not in name]
 
 
 def below(
