@@ -13,6 +13,7 @@ from gitexp.cli import output
 from gitexp.cli.declare import PATH, Command, option, together
 from gitexp.formats.errors import UsageError
 from gitexp.formats.message import some
+from gitexp.repo import untracked
 from gitexp.repo.dvc_pointers import listed
 from gitexp.repo.dvc_status import Stale, Talk
 
@@ -122,12 +123,10 @@ def report(recorded: Recorded, shot: Snapshot) -> None:
     branch went."""
     if shot.taken:
         output.say(f"untracked files taken: {some(shot.taken, 8)}")
-    left: dict[str, list[str]] = {}
-    for path, why in shot.left_out:
-        left.setdefault(why, []).append(path)
-    for why, paths in left.items():
-        output.say(f"left out: {some(paths, 8)} ({why})")
-    if any(not why.startswith(("a submodule", "a git repository", "kept by DVC")) for why in left):
+    for told in untracked.told(shot.left_out):
+        output.say(told)
+    no_files = ("a submodule", "a git repository", "kept by DVC")
+    if any(not why.startswith(no_files) for _, why in shot.left_out):
         output.say(
             "to include such files anyway, git add them, or name them in the setting 'include'"
             " ([tool.gitexp])"

@@ -322,10 +322,9 @@ def _inside(path: str) -> bool:
 
 
 def _last_line(folder: Path) -> str:
-    lines = [line for line in read_text(folder / "output.log").splitlines() if line.strip()]
-    if not lines:
+    last, hint = outputs.last_exception(folder), ""
+    if last is None:
         return ""
-    last, hint = outputs.last_exception(folder) or message.one_line(lines[-1]), ""
     if re.search("FileNotFoundError|No such file", last):
         must = "must be in git, in DVC, or declared, by gitexp run or now: --input PATH"
         hint = f"; what it reads {must}"

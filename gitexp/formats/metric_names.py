@@ -10,12 +10,17 @@ from collections.abc import Mapping
 
 from gitexp.formats.errors import UsageError
 
-METRIC = (
-    r"loss(?:es)?|acc|accuracy|auc|aucpr|auprc|auroc|f1|mse|rmse|mae|mape|r2|precision|recall|score"
-    r"|rew|reward|returns?|perplexity|ppl|m?error|err|m?iou|map|map\d+|bleu|rouge|wer|cer|psnr|ssim"
-    r"|lpips|fid|dice|jaccard|kappa|sensitivity|specificity|ndcg|mrr|nll|n?loglik|likelihood|elbo"
-    r"|m?logloss|rmsle|top1|top5|mcc|bp[bcd]|cost|fitness|inertia|silhouette"
+_LOWER = (  # is better
+    r"loss(?:es)?|m?error|err|mse|rmse|rmsle|mae|s?mape|m?logloss|perplexity|ppl|deviance|nll"
+    r"|bp[bcd]|bce|brier|wer|cer|eer|fid|lpips|cost|regret|inertia|f[pn]r"
 )
+_HIGHER = (
+    r"acc|accuracy|auc|aucpr|auprc|auroc|roc|f1|r2|precision|recall|score|rew|reward|returns?"
+    r"|m?iou|map|m?ap\d+|ap|bleu|rouge\d?|meteor|cider|chrf|psnr|ssim|dice|jaccard|kappa|mcc|t[pn]r"
+    r"|sensitivity|specificity|ndcg|mrr|n?loglik|likelihood|elbo|top1|top5|fitness|silhouette|nmi"
+    r"|ari|pearson|spearman"
+)
+METRIC = rf"{_LOWER}|{_HIGHER}|kld?|entropy"
 _BESIDE = (  # words that say which one
     r"train(?:ing)?|val|valid|validation|test(?:ing)?|eval|dev|best|final|max|min|avg|average|mean"
     r"|total|running|last|epoch|batch|mini|minibatch|squared|absolute|root|roc|pr|macro|micro"
@@ -30,14 +35,6 @@ _SETTING = (
 _OF_SETTING = (  # before a metric's name
     r"(?:max|min|target|num|n|use|no|with|save|log)_|(?:args|cfg|config|hparams|opts?)\."
 )
-_BETTER_LOW = {
-    "loss", "rmse", "mse", "mae", "mape", "error", "err", "perplexity", "logloss", "deviance",
-    "wer", "cer", "fid", "regret",
-}  # fmt: skip
-_BETTER_HIGH = {
-    "accuracy", "acc", "auc", "roc", "f1", "r2", "precision", "recall", "score", "map", "bleu",
-    "iou", "dice", "reward", "mrr", "ndcg",
-}  # fmt: skip
 
 
 @functools.lru_cache(1000)
@@ -59,23 +56,33 @@ def named_in(phrase: str, strict: bool) -> str | None:
 @functools.lru_cache(1000)
 def is_of_name(word: str) -> bool:
     """Whether a word may be part of a metric's name: ``best`` and ``loss`` of ``best loss``."""
-    return is_metric(word) or bool(re.fullmatch(rf"(?i){_BESIDE}|{METRIC}", word))
+    parts = re.split("[-_/]", word)
+    return is_metric(word) or all(re.fullmatch(rf"(?i){_BESIDE}|{METRIC}", one) for one in parts)
 
 
 @functools.lru_cache(1000)
 def is_metric(name: str) -> bool:
     """Whether a name is one of a metric, by its words: ``val_acc``, but not ``loss_weight``."""
-    parts = re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
-    setting = re.match(_OF_SETTING, name.lower()) or re.fullmatch(_SETTING, parts[-1])
-    return not setting and any(re.fullmatch(METRIC, part) for part in parts)
+    words = _words(name)
+    setting = re.match(_OF_SETTING, name.lower()) or re.fullmatch(_SETTING, words[-1])
+    return not setting and any(re.fullmatch(METRIC, word) for word in words)
+
+
+def _words(name: str) -> list[str]:
+    """Return the words of a name in lower case: of ``mAP`` and ``valLoss`` those with and without
+    their humps as borders."""
+    plain = name.replace("R^2", "R2").replace("R²", "R2")
+    spelt = (plain, re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", plain))
+    return [word for one in spelt for word in re.split(r"[^a-z0-9]+", one.lower())]
 
 
 def better_by_name(name: str) -> str | None:
     """Return ``min`` or ``max``, what is better of a metric, by the words of its name."""
-    words = set(re.split(r"[^a-z0-9]+", name.lower()))
-    if words & _BETTER_LOW:
-        return "min"
-    return "max" if words & _BETTER_HIGH else None
+    words = {*_words(name)}
+    low, high = (any(re.fullmatch(known, x) for x in words) for known in (_LOWER, _HIGHER))
+    if words & {"neg", "negative"} and (low or "likelihood" in words):
+        low, high = not low, low  # scikit-learn's neg_mean_squared_error
+    return "min" if low else "max" if high else None
 
 
 def known_direction(name: str, settings: Mapping[str, str], how: str = "To say it, ") -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import math
 import re
-import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -37,15 +36,6 @@ def double(value: float) -> float:
         return float(value)
     except OverflowError:
         return math.inf if value > 0 else -math.inf
-
-
-def single(data: bytes) -> float:
-    """Return a number of 32 bits as people write it: 0.1, and not 0.10000000149."""
-    (value,) = struct.unpack_from("<f", data)
-    for digits in (6, 7, 8):
-        if struct.pack("<f", short := float(f"{value:.{digits}g}")) == data[:4]:
-            return short
-    return float(f"{value:.9g}")
 
 
 def number(name: str, value: Any) -> float:
@@ -112,11 +102,7 @@ def write(file: BinaryIO, points: Iterable[MetricPoint]) -> dict[str, float]:
 
 
 def read(
-    stream: BinaryIO,
-    where: str = "metrics.csv",
-    warnings: list[str] | None = None,
-    value: str = "value",
-    name: str | None = None,
+    stream: BinaryIO, where: str = "metrics.csv", warnings: list[str] | None = None
 ) -> Iterator[MetricPoint]:
     """Yield the points of a ``metrics.csv``, whoever wrote it.
 
@@ -125,10 +111,6 @@ def read(
     ms or seconds since the epoch or ISO 8601; steps that are no whole numbers become the places of
     their rows. A torn last row, which a killed process leaves, is dropped; so is a row whose value
     is no number. Both are told in ``warnings``.
-
-    Args:
-        value: the column that holds the values.
-        name: what the metric is called, where no column says it.
 
     Raises:
         FormatError: there is no header with the columns Name and Value, or the text is not UTF-8.
@@ -140,22 +122,20 @@ def read(
     try:
         lines = _whole_lines(text, said, where)
         first = next(lines, "")
-        wanted = {value.lower()} if name else {"name", value.lower()}
-        mark = next((mark for mark in ",;\t" if wanted <= {*_cells(first, mark)}), ",")
+        mark = next((mark for mark in ",;\t" if {*COLUMNS[:2]} <= {*_cells(first, mark)}), ",")
         header = _cells(first, mark)
         if not header:
             return
-        if not wanted <= {*header}:
+        if not {*COLUMNS[:2]} <= {*header}:
             raise FormatError(f"{where} has no header 'Name,Value,Timestamp,Step'")
-        columns = ("name", value.lower(), *COLUMNS[2:])
-        at = [header.index(column) if column in header else -1 for column in columns]
+        at = [header.index(column) if column in header else -1 for column in COLUMNS]
         odd: list[str] = []
         steps = _Steps()
         for row in csv.reader(lines, delimiter=mark):
             if mark != ",":  # a comma is a decimal point there
                 row = [row[0], *(cell.replace(",", ".") for cell in row[1:])] if row else row
             try:
-                called = name or row[at[0]]
+                called = row[at[0]]
                 number = parse_cell(row[at[1]])
                 timestamp = milliseconds(row[at[2]]) if at[2] >= 0 else 0
                 step = steps.whole(called, row[at[3]]) if at[3] >= 0 else 0

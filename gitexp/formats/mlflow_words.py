@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from gitexp.formats import message, metrics, params
+from gitexp.formats import assigned, message, metrics
 from gitexp.formats.experiment import Experiment, MetricPoint
 
 # What MLflow takes at once and at most, in characters and entities.
@@ -233,7 +233,7 @@ def _collection(text: str) -> Any:
     with suppress(ValueError, RecursionError):
         return json.loads(text)
     with suppress(ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
-        value = params.quietly(ast.literal_eval, text)
+        value = assigned.quietly(ast.literal_eval, text)
         if isinstance(value, (list, dict)) and str(value) == text and _is_plain(value):
             return value
     return text

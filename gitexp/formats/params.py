@@ -4,18 +4,17 @@ that holds them in the format of DagsHub's client and of DVC."""
 from __future__ import annotations
 
 import contextlib
+import enum
 import json
 import math
 import re
-import sys
-import warnings
-from collections.abc import Callable, Iterable, Mapping
+import struct
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 from gitexp.formats.errors import FormatError, UsageError
 
-Result = TypeVar("Result")
 MAX_BYTES = 10 * 10**6
 MAX_DEPTH = 50
 MAX_NODES = 200_000
@@ -125,18 +124,40 @@ def plain(value: Any, depth: int = 0) -> Any:
         return [plain(item, depth + 1) for item in value]
     if isinstance(value, (set, frozenset)):
         return [plain(item, depth + 1) for item in sorted(value, key=repr)]
-    for base in (bool, int, float, str):  # subclasses: IntEnum, numpy.str_, numpy.float64
+    if isinstance(value, enum.Enum):
+        return plain(value.value if isinstance(value, (int, str)) else str(value.name))
+    for base in (bool, int, float, str):  # subclasses: numpy.str_, numpy.float64
         if isinstance(value, base):
             return plain(base(value))
     shape, listed = getattr(value, "shape", None), hasattr(value, "tolist")
     if isinstance(shape, tuple) and (math.prod(shape) > _MOST_ELEMENTS or not listed):
         return f"{type(value).__name__} of shape {tuple(shape)}"
     if listed:
-        return plain(value.tolist(), depth + 1)
+        return plain(listed_as_written(value), depth + 1)
     if hasattr(value, "as_integer_ratio"):  # Decimal, Fraction
         with contextlib.suppress(OverflowError, ValueError):
             return plain(float(value))
     return re.sub(" at 0x[0-9a-fA-F]+", "", str(value))  # which is another in each process
+
+
+def short(value: Any, form: str = "f") -> Any:
+    """Return a float of few bits, 32 by itself, as people write it, 0.1 for 0.100000001; those of a
+    list so, and anything else as it is."""
+    if isinstance(value, list):
+        return [short(item, form) for item in value]
+    largest, digits = {"f": (1e38, range(6, 10)), "e": (6e4, range(3, 6))}[form]
+    if not isinstance(value, float) or not abs(value) < largest:
+        return value
+    narrow = struct.pack(form, value)
+    spelt = (float(f"{value:.{count}g}") for count in digits)
+    return next((number for number in spelt if struct.pack(form, number) == narrow), value)
+
+
+def listed_as_written(array: Any) -> Any:
+    """Return the numbers of an array, or of a scalar of one, as people write them."""
+    kind = str(getattr(array, "dtype", "")).rpartition(".")[2]
+    bits = {"float32": "f", "float16": "e"}.get(kind)
+    return short(array.tolist(), bits) if bits else array.tolist()
 
 
 def _fields(value: Any) -> Any:
@@ -207,37 +228,12 @@ def dump(params: Mapping[str, Any]) -> bytes:
 
 
 def load(data: bytes, where: str = "params.yml") -> dict[str, Any]:
-    """Read the text of a params file: YAML, or by the ending of ``where`` JSON, TOML or Python, of
-    whose plain assignments the literal ones count. Raises FormatError."""
+    """Read the text of a params file, a mapping; raises FormatError."""
     if data == _NONE:
         return {}
     if where.endswith((".yml", ".yaml")) and (found := _of_lines(data)) is not None:
         return found
-    import yaml  # which takes as long as starting Python
-
-    from gitexp.formats import yaml_core
-
-    if len(data) > MAX_BYTES:
-        raise FormatError(
-            f"{where} is larger than {MAX_BYTES // 10**6} MB, too large for params; name a smaller"
-            " file"
-        )
-    try:
-        text = data.decode("utf-8-sig")
-        if where.endswith(".json"):
-            value = json.loads(text, object_pairs_hook=_once)
-        elif where.endswith(".toml"):
-            value = load_toml(text)
-        elif where.endswith(".py"):
-            value = _assigned(text)
-        else:
-            value = yaml_core.load(text)
-    except RecursionError:
-        raise FormatError(f"{where} is nested too deep for params") from None
-    except FormatError as error:
-        raise FormatError(f"{where} {error}") from None
-    except (yaml.YAMLError, ValueError, SyntaxError) as error:
-        raise FormatError(f"{where} cannot be read: {' '.join(str(error).split())}") from None
+    value = document(data, where)
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -247,6 +243,37 @@ def load(data: bytes, where: str = "params.yml") -> dict[str, Any]:
     result = plain(value)
     assert isinstance(result, dict)
     return result
+
+
+def document(data: bytes, where: str) -> Any:
+    """Return what a text says: YAML, or by the ending of ``where`` JSON, TOML, INI or Python, of
+    whose plain assignments the literal ones count. Raises FormatError."""
+    import yaml  # which takes as long as starting Python
+
+    from gitexp.formats import assigned, yaml_core
+
+    if len(data) > MAX_BYTES:
+        raise FormatError(
+            f"{where} is larger than {MAX_BYTES // 10**6} MB, too large for params; name a smaller"
+            " file"
+        )
+    try:
+        text = data.decode("utf-8-sig")
+        if where.endswith(".json"):
+            return json.loads(text, object_pairs_hook=_once)
+        if where.endswith(".toml"):
+            return assigned.by_toml(text)
+        if where.endswith(".ini"):
+            return assigned.by_ini(text)
+        if where.endswith(".py"):
+            return assigned.by_python(text)
+        return yaml_core.load(text)
+    except RecursionError:
+        raise FormatError(f"{where} is nested too deep for params") from None
+    except FormatError as error:
+        raise FormatError(f"{where} {error}") from None
+    except (yaml.YAMLError, ValueError, SyntaxError) as error:
+        raise FormatError(f"{where} cannot be read: {' '.join(str(error).split())}") from None
 
 
 def _of_lines(data: bytes) -> dict[str, Any] | None:
@@ -310,39 +337,11 @@ def refuse_twice(name: str) -> NoReturn:
     raise FormatError(f"has the name {_shortened(name)} twice; remove one")
 
 
-def load_toml(text: str) -> dict[str, Any]:
-    """Return what a TOML file says."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    return tomllib.loads(text)
-
-
-def quietly(read: Callable[[str], Result], text: str) -> Result:
-    """Return what a parser of Python's makes of somebody's text; what it warns of is not ours."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return read(text)
-
-
-def _assigned(text: str) -> dict[str, Any]:
-    """Return what a Python file assigns; raise FormatError where it does anything else."""
-    import ast
-
-    found: dict[str, Any] = {}
-    for node in quietly(ast.parse, text).body:
-        is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        if is_text or isinstance(node, (ast.Import, ast.ImportFrom)):
-            continue
-        if not isinstance(node, (ast.Assign, ast.AnnAssign)):
-            raise FormatError("does more than assign values to names")
-        target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-        if not isinstance(target, ast.Name):
-            raise FormatError("does more than assign values to names")
-        with contextlib.suppress(ValueError, TypeError):
-            found[target.id] = ast.literal_eval(node.value) if node.value else None
-    return found
+def value_or_text(text: str) -> Any:
+    """Return what ``parse_value`` does, and text that it refuses as it is."""
+    with contextlib.suppress(UsageError):
+        return parse_value(text) if text else text
+    return text
 
 
 def _shortened(text: str) -> str:

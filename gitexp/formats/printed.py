@@ -17,26 +17,30 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from gitexp.formats import metrics, params
+from gitexp.formats import assigned, metrics, params
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.metric_names import METRIC, is_metric, is_of_name, named_in
-from gitexp.formats.readers import STEPS, as_number
+from gitexp.formats.rows import STEPS, as_number
 
 _ESCAPE = r"\x1b\[[0-9;?]*[A-Za-z]"
 _ALSO_COUNTS = frozenset(("error", "err", "map", "return", "returns"))  # or what a program says
 _NUMBER = (  # none with a comma at it, which may be a decimal one or stand between two numbers
-    r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf(?:inity)?)(?![\w./:]|[,'’]\d)"
+    r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf(?:inity)?)(?![\w/:]|\.\S|[,'’]\d)"
 )
 _THOUSANDS = re.compile(  # 3,456.7 and 1,234,567, but not 3,456, nor what stands in a list
     r"(?<![\w.,\[(])[1-9]\d{0,2}(?:(?:,\d{3})+\.\d+|(?:,\d{3}){2,})(?![\w./:]|,\d)"
 )
 _WORD = r"[A-Za-z][\w/.@-]*(?:'s)?"
-_START = re.compile(rf"(?<![\w./'-]){_WORD}")
+_START = re.compile(rf"(?<![\w./-])(?<!\w'){_WORD}")
 _VALUE = re.compile(
-    r"(?i)['\"]?( (?:of|on|for) [^:=|]{1,60}?)?(?<!step)(?<!epoch)(?<!batch)(?<!iteration)"
-    r"(\s*(?:[:=]|[-=]>|→)\s*|\s(?:is|was)\s|(?(1)(?!)|\s{1,8}))"
-    r"['\"]?(?:(?:tensor|array|[\w.]*float\d+)\()?\[?\s?"
-    rf"(?:(\d[\d,]*)/(\d[\d,]*) ?\([\d.]+ ?%\)|({_NUMBER})(?!\s?%\|)(?: ?(%))?)"
+    r"(?i)['\"]?( (?:of|on|for) [^:=|]{1,60}?| ?[(\[][^()\[\]=|]{1,30}[)\]])?"
+    r"(?<!step)(?<!epoch)(?<!batch)(?<!iteration)"
+    r"(\s*(?:[:=]|[-=]>|→)\s*|\s(?:is|was)\s|(?(1)(?!)|\s{1,40}))"
+    r"['\"]?(?:(?:tensor|array|[\w.]*float\d+)\()?(\[\s?)?"
+    rf"(?:(\d[\d,]*)/(\d[\d,]*) ?\([\d.]+ ?%\)|({_NUMBER})(?(3)\s?\])(?!\s?%\|)(?: ?(%))?)"
+)
+_WHICH = (  # "loss (train)", but not "loss (fold 3)"
+    r"(?i) ?[(\[](?!\w* ?(?:step|iter|epoch|round|episode|trial|batch|fold|seed|run)\w*\W*\d)[a-z]"
 )
 _KINDS = (
     "global_step", "step", "iter", "epoch", "round", "generation", "episode", "trial", "line",
@@ -63,7 +67,7 @@ _COCO = re.compile(  # of pycocotools; -1 is none
 _REPORT = re.compile(  # of scikit-learn: precision, recall, F1, support
     rf"\s*(accuracy|\w+ avg)\s+({_NUMBER})(?:\s+({_NUMBER})\s+({_NUMBER}))?\s+\d+\s*"
 )
-_HELD_OUT = re.compile(r"(?i)\W*(test(?:ing)?|val(?:id(?:ation)?)?|eval(?:uation)?|dev)\b")
+_HELD_OUT = re.compile(r"(?i)(?<![\w.])(test(?:ing)?|val(?:id(?:ation)?)?|eval(?:uation)?|dev)\b")
 _LAST_WORD = re.compile(rf"{_WORD}$")
 _OF_NO_NAME = re.compile(r"(?i:nan|inf|infinity)|INFO|DEBUG|WARN(?:ING)?")
 # texts, and what Python writes bare in a dict
@@ -116,7 +120,8 @@ def _shown(text: str) -> list[str]:
 
 
 def _plain(line: str) -> str:
-    """Return a line without the commas between thousands."""
+    """Return a line without the commas between thousands, and R² as R2."""
+    line = line.replace("R²", "R2").replace("R^2", "R2")
     return _THOUSANDS.sub(lambda match: match[0].replace(",", ""), line) if "," in line else line
 
 
@@ -170,11 +175,15 @@ class _Reader:
     def __init__(self) -> None:
         self.header: list[str] = []
         self.rows: dict[str, str] = {}
+        self.columns: list[str] = []  # of a table with a metric in each row
         self.above: dict[str, int] = {}
         self.part = ""
         self.full = False  # the epoch's bar: the next one is an evaluation's
 
     def read(self, line: str) -> Iterator[tuple[str, _Point]]:
+        if (self.columns or "etric" in line) and (by_column := self._by_column(_cells(line))):
+            yield from by_column
+            return
         cells = _cells(line) if line.lstrip()[:1] in _BARS else []
         if len(cells) == 2 and cells[0][:1].isalpha() and _CELL.fullmatch(cells[1]):
             self.rows[cells[0]] = cells[1]
@@ -189,21 +198,36 @@ class _Reader:
             return
         if not re.search(r"\d|nan|inf", lower):  # most lines of a long output
             return
-        if self.header and (found := self._row(line)):
-            yield from found
+        if self.header and (row := self._row(line)):
+            yield from row
             return
         own = _steps_of(line)
         if "epoch" in own:
             self.above, self.full = {"above": own["epoch"]}, False
+        found = [*_of_line(line, lower, bool(own))]
         if not line.lstrip().startswith("* "):  # what is summed up there is of the lines above
-            match = _HELD_OUT.match(line)
+            match = _HELD_OUT.search(line.partition(found[0][0])[0] if found else line)
             self.part = match[1] if match else ""
         frame = _FRAME.match(line)
         told = (own, "eval") if frame and self.full else ({**self.above, **own}, self.part)
-        for name, value in _of_line(line, lower, bool(own)):
+        for name, value in found:
             yield name, _Point(value, *told)
         if frame and frame[1] == frame[2]:
             self.full = bool(self.above)
+
+    def _by_column(self, cells: Sequence[str]) -> list[tuple[str, _Point]]:
+        """Return what a row below "Metric" says, of several columns by what Lightning calls them:
+        ``loss/dataloader_idx_1``."""
+        begins = _are_columns(cells)
+        if begins or len(cells) != len(self.columns) + 1 or not cells[0]:
+            if begins or re.search(r"\w", "".join(cells)):  # else it is a line between rows
+                self.columns = [*cells[1:]] if begins else []
+            return []
+        name, *texts = cells
+        called = [column.replace("DataLoader ", "dataloader_idx_") for column in self.columns]
+        names = [name] if len(called) == 1 else [f"{name}/{column}" for column in called]
+        found = zip(names, (as_number(text) for text in texts))
+        return [(one, _Point(n, {**self.above})) for one, n in found if n is not None]
 
     def _of_rows(self) -> Iterator[tuple[str, _Point]]:
         """Yield what a table with a name in each row says."""
@@ -217,13 +241,15 @@ class _Reader:
     def _row(self, line: str) -> list[tuple[str, _Point]]:
         """Return what a table's row says, nothing where it is none: its first cell is a step."""
         cells = _cells(line)
+        if len(cells) == len(self.header) + 1 and cells[0].isdigit():  # pandas' index
+            del cells[0]
         if len(cells) < len(self.header):
             return []
         row = dict(zip(self.header, cells))
         step = next((row[name] for name in row if name.lower() in _MARKS), "").partition("/")[0]
         if not step.isdigit():
             return []
-        numbers = [(name, as_number(text.rstrip("%"))) for name, text in row.items()]
+        numbers = [(name, as_number(text)) for name, text in row.items()]
         at = {"step": int(step)}
         return [(name, _Point(n, at)) for name, n in numbers if n is not None and is_metric(name)]
 
@@ -249,7 +275,18 @@ def _cells(line: str) -> list[str]:
     line = line.partition("%|")[0]  # without a progress bar, maybe behind a table's row
     if line.lstrip()[:1] in _BARS:
         return [cell.strip() for cell in re.split("[|│┃]", line.strip())[1:-1]]
-    return re.split(r"\s{2,}|\t", line.strip())
+    cells = re.split(r"\s{2,}|\t", line.strip())
+    return cells if len(cells) > 1 else re.split(r"\s*[,;]\s*", cells[0])
+
+
+def _are_columns(cells: Sequence[str]) -> bool:
+    """Whether these stand at the top of a table with a metric in each row."""
+    known = r"(?i)values?|scores?|results?|(?:dataloader|fold|run|seed) ?\d+|train(?:ing)?|mean|std"
+    return len(cells) > 1 and all(
+        re.fullmatch(known if at else r"(?i)(?:\w+ )?metrics?", cell)
+        or (at and _HELD_OUT.fullmatch(cell))
+        for at, cell in enumerate(cells)
+    )
 
 
 def _is_header(cells: Sequence[str]) -> bool:
@@ -278,7 +315,7 @@ def _mapping(line: str) -> list[tuple[str, float]]:
         return []
     for read in (json.loads, ast.literal_eval, lambda text: ast.literal_eval(_quoted(text))):
         with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
-            value: Any = params.quietly(read, line.strip())
+            value: Any = assigned.quietly(read, line.strip())
             return _numbers(params.flatten(value), _MARKS) if isinstance(value, dict) else []
     return []
 
@@ -311,13 +348,16 @@ def _fields(line: str, has_step: bool) -> Iterator[tuple[str, float]]:
         match = _VALUE.match(line, start.end()) if may_end and start.start() >= at else None
         if not match:
             continue
-        _, separator, part, whole, number, percent = match.groups()
+        about, separator, _, part, whole, number, percent = match.groups()
         at = match.end()
         plain = not separator.strip()
         before = _before(line[max(0, start.start() - 80) : start.start()])
         name = named_in(before + start[0], strict=plain)
         if name is None:
             continue
+        if about and re.match(_WHICH, about):
+            inner = about.strip(" ()[]")
+            name = inner if is_metric(inner) else f"{name} {about.strip()}"
         if part:
             if all_of := int(whole.replace(",", "")):
                 yield name, 100 * int(part.replace(",", "")) / all_of

@@ -8,17 +8,15 @@ import json
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from itertools import count, repeat
 from typing import Any
 
-from gitexp.formats import metrics, params
+from gitexp.formats import metrics, params, rows
 from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import MetricPoint
+from gitexp.formats.rows import STEPS, as_number
 
-STEPS = (
-    "step", "epoch", "iter", "iteration", "global_step", "training_iteration", "round", "episode",
-    "generation", "time/total_timesteps",
-)  # fmt: skip
 PARAMS_FILES = ("hparams.yaml", "args.yaml", "args.json", ".hydra/config.yaml", "config.yaml")
 _PARAMS_NAME = r"(?i)params?\.(ya?ml|json|toml)"
 _METRICS_NAME = (
@@ -31,8 +29,6 @@ _FORMS = {
     ".json": "JSON", ".jsonl": "JSON Lines", ".ndjson": "JSON Lines",
     ".toml": "TOML", ".yaml": "YAML", ".yml": "YAML",
 }  # fmt: skip
-_NO_VALUE = frozenset(("", "na", "none", "null", "-"))
-_BOOKKEEPING = frozenset((*STEPS, "timestamp", "_step", "_timestamp", "_runtime"))
 
 
 @dataclass
@@ -107,13 +103,14 @@ def read_metrics(path: str, data: bytes) -> Found:
 
     ending = posixpath.splitext(path)[1].lower()
     try:
-        if ending in (".jsonl", ".ndjson") or (ending == ".json" and _is_lines(data)):
-            return replace(_rows(_json_lines(data)), form="JSON Lines")
+        may_be_lines = ending == ".json" or ending not in _FORMS
+        if ending in (".jsonl", ".ndjson") or (may_be_lines and _is_lines(data)):
+            return _json_lines(data)
         if ending not in _FORMS:
             return _table(path, data)
         if ending == ".json":
             return _document(json.loads(data.decode("utf-8-sig")))
-        return _document(params.load(data, path.lower()))
+        return _document(params.document(data, path.lower()))
     except RecursionError:
         raise FormatError(f"{path} is nested too deep for metrics") from None
     except (ValueError, TypeError, OverflowError, csv.Error) as error:
@@ -130,23 +127,27 @@ def _table(path: str, data: bytes) -> Found:
     """Read a table: DagsHub's with one row for each value, or one with a column for each metric."""
     import csv
 
-    text = data.decode("utf-8-sig")
+    text = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         return Found()
-    first = text.partition("\n")[0]
+    if comments := re.match(r"(?:#.*\n)*", text):
+        text = text[comments.end() :]
+        if comments[0] and re.match(r"[-+.\d]", text):  # NumPy's header
+            text = f"{comments[0].splitlines()[-1].lstrip('# ')}\n{text}"
+    first, _, below = text.partition("\n")
     mark = max("\t,;", key=first.count)
-    header = [cell.strip() for cell in next(csv.reader([first.rstrip("\r")], delimiter=mark), [])]
+    header = [cell.strip() for cell in next(csv.reader([first], delimiter=mark), [])]
     if is_long(path, first.encode()):
         said: list[str] = []
         points = list(metrics.read(io.BytesIO(data), path, said))
         return Found(points=points, text=said, form="a table with a row for each value")
-    headless = not header or any(as_number(name) is not None for name in header)
-    below = "" if headless else text.partition("\n")[2]
-    rows = [*csv.reader(io.StringIO(below, newline=""), delimiter=mark)]
-    whole = [row for row in rows if len(row) == len(header)]
-    found = _rows({name: cell.strip() for name, cell in zip(header, row)} for row in whole)
-    if lost := sum(map(bool, rows)) - len(whole):  # torn, or of another header
-        found.cut = f"{lost} of its rows are torn, or have other columns than the header"
+    # a Series of pandas has the header ",0"
+    headless = not header or (header[0] and any(as_number(name) is not None for name in header))
+    lost: list[Sequence[str]] = []
+    cells = () if headless else csv.reader(io.StringIO(below, newline=""), delimiter=mark)
+    found = _of_rows(rows.below(header, cells, mark != ",", lost), Found.form)
+    if lost:  # torn, or of another header
+        found.cut = f"{len(lost)} of its rows are torn, or have other columns than the header"
     if headless or (len(header) == 1 and not found.points):
         known = "'Name,Value,Timestamp,Step', nor one with a column for each metric"
         raise FormatError(f"{path} has no header {known}")
@@ -156,77 +157,42 @@ def _table(path: str, data: bytes) -> Found:
     return found
 
 
-def _rows(rows: Iterable[Mapping[str, Any]]) -> Found:
-    """Read rows of ``{name: value}``; a gap is no value, a row without a step gets its number."""
-    points: list[MetricPoint] = []
-    text: dict[str, None] = {}
-    for at, row in enumerate(rows):
-        flat = params.flatten(row)
-        step, stamp = _step(flat, at), _stamp(flat)
-        for name, value in flat.items():
-            if name.lower() in _BOOKKEEPING or name == "" or name.startswith("config."):
-                continue
-            if (number := as_number(value)) is not None:
-                points.append(MetricPoint(name, number, stamp, step))
-            elif not (isinstance(value, str) and value.lower() in _NO_VALUE):
-                text[name] = None
-    return Found(points=points, text=[name for name in text if "\n" not in name])
-
-
-def _step(row: Mapping[str, Any], at: int) -> int:
-    by_name = {name.lower(): value for name, value in row.items()}
-    for name in ("_step", *STEPS):
-        number = as_number(by_name.get(name))
-        if number is not None and number == number // 1:
-            return int(number)
-    return at
-
-
-def _stamp(row: Mapping[str, Any]) -> int:
-    number = as_number(row.get("_timestamp", row.get("timestamp")))
-    if number is None or not 0 < number < 10**14:
-        return 0
-    return int(number if number > 10**11 else number * 1000)
-
-
-def as_number(value: Any) -> float | None:
-    """Return a value as a metric's number, None where it is none; a truth value is 0 or 1."""
-    try:
-        if isinstance(value, (bool, int, float)):
-            return metrics.within(int(value) if isinstance(value, bool) else value)
-        return metrics.parse_cell(value) if isinstance(value, str) else None
-    except (ValueError, OverflowError):
-        return None
-
-
 def _is_lines(data: bytes) -> bool:
     lines = data.lstrip().splitlines()[:2]
     return len(lines) == 2 and all(line[:1] + line.rstrip()[-1:] == b"{}" for line in lines)
 
 
-def _json_lines(data: bytes) -> Iterator[Mapping[str, Any]]:
-    """Yield the mappings of a file of JSON lines; a last line that is torn is left out."""
+def _json_lines(data: bytes) -> Found:
+    """Read a file of JSON lines; of those that are torn none but the last is named."""
     lines = [line for line in data.decode("utf-8-sig").splitlines() if line.strip()]
+    values, torn = [], []
     for at, line in enumerate(lines):
         try:
-            value = json.loads(line)
+            values.append(json.loads(line))
         except ValueError:
-            if at == len(lines) - 1 and at:
-                return
-            raise
-        if isinstance(value, dict):
-            yield value
+            torn.append(at)
+    if torn and len(torn) == len(lines):
+        json.loads(lines[0])  # which says what is wrong
+    found = _of_rows((value for value in values if isinstance(value, dict)), "JSON Lines")
+    if amid := [at for at in torn if at < len(lines) - 1]:
+        found.cut = f"{len(amid)} of its lines cannot be read, the first is line {amid[0] + 1}"
+    return found
+
+
+def _of_rows(found: Iterable[Mapping[str, Any]], form: str, cut: str = "") -> Found:
+    points, text = rows.read(found)
+    return Found(points=points, text=text, form=form, cut=cut)
 
 
 def _document(value: Any) -> Found:
     """Read a document: a Trainer's history, rows, Sacred's steps and values, or nested names."""
     if isinstance(value, dict) and isinstance(value.get("log_history"), list):
-        rows = (row for row in value["log_history"] if isinstance(row, dict))
+        history = (row for row in value["log_history"] if isinstance(row, dict))
         at, of = as_number(value.get("global_step")), as_number(value.get("max_steps"))
         cut = ""
         if at is not None and of is not None and at < of:
             cut = f"step {at:g} of {of:g}: it stopped early, or later checkpoints were removed"
-        return replace(_rows(rows), form="a Trainer's history", cut=cut)
+        return _of_rows(history, "a Trainer's history", cut)
     if isinstance(value, list) and any(isinstance(row, dict) for row in value):
         epochs = [row for row in value if isinstance(row, dict)]
         if any("batches" in row for row in epochs):  # skorch's
@@ -234,19 +200,22 @@ def _document(value: Any) -> Found:
                 {k: one for k, one in row.items() if k != "batches" and not isinstance(one, bool)}
                 for row in epochs
             ]
-        return replace(_rows(epochs), form="a list of rows")
+        return _of_rows(epochs, "a list of rows")
     if not isinstance(value, dict):
         raise FormatError("it holds no names")
     found = Found(form="names and values")
     _names(value, "", found)
     if all(point.step == 0 for point in found.points):
-        step = _step(value, 0)
-        found.points = [point._replace(step=step) for point in found.points]
+        (step,) = rows.steps([value])
+        found.points = [point._replace(step=step or 0) for point in found.points]
     found.points = [point for point in found.points if point.name not in STEPS]
     return found
 
 
 def _names(value: Mapping[str, Any], prefix: str, found: Found) -> None:
+    counted = next(
+        (n for n in value if n.lower().rstrip("s") in STEPS and _is_series(value[n])), None
+    )
     for key, item in value.items():
         name = f"{prefix}{key}"
         both = [item.get("steps"), item.get("values")] if isinstance(item, dict) else []
@@ -256,20 +225,38 @@ def _names(value: Mapping[str, Any], prefix: str, found: Found) -> None:
             times = (metrics.milliseconds(str(stamp)) for stamp in stamps)
             found.points += _series(name, zip(item["steps"], item["values"]), times)
         # pandas' by index
-        elif isinstance(item, dict) and item and all(str(at).isdigit() for at in item):
+        elif (
+            isinstance(item, dict)
+            and all(str(at).isdigit() for at in item)
+            and _is_series([*item.values()])
+        ):
             found.points += _series(name, item.items())
         elif isinstance(item, dict):
             _names(item, f"{name}.", found)
-        elif isinstance(item, list) and item and all(as_number(one) is not None for one in item):
-            found.points += _series(name, enumerate(item))
-        elif (number := as_number(item)) is not None and metrics.check_name(name):
+        elif _is_series(item):
+            steps = value[counted] if counted and len(value[counted]) == len(item) else None
+            found.points += [] if key == counted else _series(name, zip(steps or count(), item))
+        elif isinstance(item, list) and item and all(map(_has_step, item)):
+            points, _ = rows.read(item)
+            found.points += [point._replace(name=f"{name}.{point.name}") for point in points]
+        elif (number := as_number(item)) is not None and key.strip() and "\n" not in key:
             found.points.append(MetricPoint(name, number, 0, 0))
         else:
             found.text.append(name)
 
 
+def _is_series(item: Any) -> bool:
+    """Whether a list holds numbers, and gaps."""
+    numbers = [as_number(one) for one in item if one is not None] if isinstance(item, list) else []
+    return bool(numbers) and None not in numbers
+
+
+def _has_step(row: Any) -> bool:
+    return isinstance(row, dict) and not {name.lower() for name in row}.isdisjoint(STEPS)
+
+
 def _series(
-    name: str, values: Iterable[tuple[Any, Any]], times: Iterable[int] = itertools.repeat(0)
+    name: str, values: Iterable[tuple[Any, Any]], times: Iterable[int] = repeat(0)
 ) -> list[MetricPoint]:
     """Return the points of pairs of a step and a value, but for those that are no numbers."""
     return [
@@ -277,8 +264,3 @@ def _series(
         for (at, one), stamp in zip(values, times)
         if (number := as_number(one)) is not None
     ]
-
-
-def is_counter(name: str) -> bool:
-    """Whether a name is one of steps and times, which trackers log beside metrics."""
-    return re.split(r"[/.]", name.lower())[-1] in _BOOKKEEPING

@@ -74,10 +74,6 @@ def merged(found: Mapping[str, Iterable[MetricPoint]]) -> Iterator[MetricPoint]:
 
 def points(stream: BinaryIO, path: str, warnings: list[str]) -> Iterator[MetricPoint]:
     """Yield the points of one file, whose form its name tells; raises FormatError."""
-    if course := _COURSE.fullmatch(path):
-        name = course["name"]
-        yield from metrics.read(stream, path, warnings, posixpath.basename(name), name)
-        return
     head = stream.readline(_LONGEST)
     stream.seek(0)
     if readers.is_long(path, head):  # which may have millions of rows

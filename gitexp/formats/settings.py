@@ -93,10 +93,10 @@ def _section(name: str, table: tuple[str, ...], data: bytes) -> dict[str, Any]:
     # saves the import of a TOML parser, and foreign syntax errors
     if not data or (table and b"gitexp" not in data):
         return {}
-    from gitexp.formats.params import load_toml
+    from gitexp.formats.assigned import by_toml
 
     try:
-        section: Any = load_toml(data.decode("utf-8"))
+        section: Any = by_toml(data.decode("utf-8"))
     except RecursionError:
         raise FormatError(f"{name} is nested too deep to be read") from None
     except ValueError as error:  # no TOML, or no UTF-8

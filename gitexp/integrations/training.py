@@ -17,7 +17,7 @@ from traceback import walk_stack
 from types import CodeType, FrameType
 from typing import Any
 
-from gitexp.formats.metrics import single
+from gitexp.formats import params
 from gitexp.runs import active, deferred, exit_status
 from gitexp.runs.run import Run
 
@@ -162,16 +162,14 @@ def curves(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def short(value: Any) -> Any:
-    """Return a 32-bit float as people write it, 0.1 for 0.100000001; anything else as it is."""
-    is_finite = isinstance(value, float) and abs(value) < 1e38
-    return single(struct.pack("<f", value)) if is_finite else value
-
-
 def as_typed(value: Any) -> Any:
     """Return a float that a library held in 32 bits as people wrote it, anything else as it is."""
     if isinstance(value, float) and abs(value) < 1e38:
-        return short(value) if value == struct.unpack("f", struct.pack("f", value))[0] else value
+        return (
+            params.short(value)
+            if value == struct.unpack("f", struct.pack("f", value))[0]
+            else value
+        )
     return value
 
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import xgboost
 
-from gitexp.integrations.training import Training, curves, short
+from gitexp.formats import params
+from gitexp.integrations.training import Training, curves
 
 _SET = frozenset((  # of all that a configuration holds, what people set
     "learning_rate", "max_depth", "max_leaves", "min_child_weight", "gamma", "subsample",
@@ -90,6 +91,5 @@ def _leaves(config: Any) -> Iterator[tuple[Any, Any]]:
 
 def _value(text: str) -> Any:
     with suppress(ValueError):
-        value = json.loads(text)
-        return [*map(short, value)] if isinstance(value, list) else short(value)
+        return params.short(json.loads(text))
     return text

@@ -7,10 +7,10 @@ import fnmatch
 import os
 import re
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
-from gitexp.formats.message import readable
+from gitexp.formats.message import readable, some
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo, dvc_pointers, secrets
 from gitexp.repo.dvc_pointers import Data
@@ -20,6 +20,14 @@ BY_DVC = "kept by DVC"
 OVER = "over the limit of"
 _NO_LFS = "which is not set up here: git lfs install, with git-lfs on the PATH"
 Refused = list[tuple[str, str]]  # paths, and why
+
+
+def told(left_out: Iterable[tuple[str, str]]) -> list[str]:
+    """Return what to say of files that did not enter, a line for each reason."""
+    by_reason: dict[str, list[str]] = {}
+    for path, why in left_out:
+        by_reason.setdefault(why, []).append(path)
+    return [f"left out: {some(paths, 8)} ({why})" for why, paths in by_reason.items()]
 
 
 def permitted(repo: Repo, settings: Settings, paths: list[str]) -> tuple[list[str], Refused]:

@@ -127,6 +127,7 @@ def _begin(repo: str | os.PathLike[str], details: Details, resume: str | None) -
     run = start.begin(Repo.discover(repo), details, command=notebook.command(), resume=resume)
     for text in filter(None, (unsaved, run.told)):
         warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=3)
+    run.speaks = True
     if unsaved:
         run.set_fact("Notebook", unsaved)
     return run

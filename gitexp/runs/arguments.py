@@ -12,7 +12,6 @@ from contextlib import suppress
 from typing import Any
 
 from gitexp.formats import environment, params, redaction
-from gitexp.formats.errors import UsageError
 
 _OPTION = r"(?s)(?:--(\w[\w.\[\]-]*)|-([A-Za-z][\w.\[\]-]*))(?:=(.*))?"
 _SHORT = r"-([A-Za-z])(\d+)"  # -j8
@@ -67,10 +66,7 @@ def _value(text: str) -> Any:
     """Return what an option's text spells; what is no value of YAML's stays text."""
     if text[:1] in ("{", "["):
         text = re.sub(_TIGHT, r"\1: ", text)
-    try:
-        return params.parse_value(text) if text else text
-    except UsageError:
-        return text
+    return params.value_or_text(text)
 
 
 def options(

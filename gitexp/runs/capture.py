@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gitexp.formats import message, params, readers, settings, trackers
+from gitexp.formats import message, params, readers, rows, settings, trackers
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.repo import Repo, files, snapshot
@@ -49,6 +49,7 @@ class Findings:
     unclear: list[str] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
     alone: bool = True  # whether gitexp's own files were picked up as they were written
+    begun: Begun = written.ALWAYS  # what lay there before
 
     def is_metrics(self, path: str) -> bool:
         return outputs_kept.matches(path, self.known.metrics_files) or readers.is_metrics(path)
@@ -77,7 +78,8 @@ def capture(
     alone = not written.is_shared(run.folder)
     others = [] if alone else outputs_kept.leave_own(repo, facts, wrote, known)
     given = parsed.of_run(run.folder, facts)
-    found = Findings(repo.root, known, params=given.counts, unclear=given.unclear, alone=alone)
+    found = Findings(repo.root, known, alone=alone, begun=begun)
+    found.params, found.unclear = given.counts, given.unclear
     _look_at_dvc(run, repo, begun, wrote)
     own, values = _take_runs(run, [*wrote.files], begun.since / 10**9, found)
     found.paths = {path: look for path, look in wrote.files.items() if not path.startswith(own)}
@@ -108,7 +110,7 @@ def capture(
 
 def capture_metrics(run: Run, root: Path, begun: Begun, known: settings.Settings) -> None:
     """Log what the files and the output of a command say, none of whose files are kept."""
-    found = Findings(root, known)
+    found = Findings(root, known, begun=begun)
     try:
         found.paths = written.below(root, begun.since).files
         _log_metrics(run, outputs.printed(run.folder), found)
@@ -213,7 +215,7 @@ def _take_series(found: Findings, path: str, points: Iterable[MetricPoint]) -> N
     for point in points:
         series.setdefault(point.name, []).append(point)
     for name, some in series.items():
-        if not readers.is_counter(name):
+        if not rows.is_counter(name):
             _join(found, path, name, some)
 
 
@@ -224,13 +226,13 @@ def _take_metrics(path: str, found: Findings) -> None:
         return  # picked up already
     found.seen.append(path)
     try:
-        read = readers.read_metrics(path, _content(path, found))
-        stamp = file.stat().st_mtime_ns // 10**6
+        read = readers.read_metrics(path, found.begun.added(path, _content(path, found)))
+        at = file.stat().st_mtime_ns // 10**6
     except (GitexpError, OSError) as error:
         found.unread.append(f"{path} was not read as metrics: {error}")
         return
     found.cut |= {path: read.cut} if read.cut else {}
-    dated = (point if point.timestamp else point._replace(timestamp=stamp) for point in read.points)
+    dated = (point._replace(timestamp=point.timestamp or at) for point in read.points)
     _take_series(found, path, dated)
 
 
@@ -315,8 +317,7 @@ def _has_steps(path: Path) -> bool:
 def _content(path: str, found: Findings) -> bytes:
     """Return what a file holds that looks as it did when it was found."""
     file, look = found.root / path, found.paths.get(path)
-    size = file.stat().st_size
-    if size > MOST_BYTES:
+    if (size := file.stat().st_size) > MOST_BYTES:
         raise GitexpError(f"it has {message.readable(size)}, too large to be read")
     data = file.read_bytes()
     if look and files.stamp(file) != look:

@@ -183,6 +183,11 @@ class Journal:
         if unkept := self.unkept():
             _say(f"gitexp: these could not be saved: {', '.join(unkept)}")
 
+    def say(self, *texts: str) -> None:
+        """Say at the end what people should know of the experiment."""
+        for text in texts:
+            _say(f"gitexp: {text}")
+
     def say_unrecorded(self, error: BaseException) -> None:
         """Say at the end that the run is only in its folder, and what is not even there."""
         missing = f", all but {', '.join(unkept)}" if (unkept := self.unkept()) else ""

@@ -21,7 +21,7 @@ from typing import Any
 from gitexp.formats import message, metrics, params, settings
 from gitexp.formats.errors import GitexpError, MissingExtraError, UsageError
 from gitexp.formats.experiment import Experiment, MetricPoint, check_status
-from gitexp.repo import Repo, dvc, snapshot
+from gitexp.repo import Repo, dvc, snapshot, untracked
 from gitexp.runs import deferred, exit_status, finish, journal
 from gitexp.runs.journal_writer import Journal
 from gitexp.store import record
@@ -44,6 +44,7 @@ class LiveRun:
         self.snapshot: snapshot.Snapshot | None = None
         self.told: str | None = None
         self.silent = folder is None
+        self.speaks = False  # of what was recorded with it: the command line does that itself
         self.owned = owned is not None  # whether this process ends and records it
         self.ended = False  # whether nothing can be logged any more
         self._repo = repo
@@ -211,6 +212,8 @@ class LiveRun:
             closed.say_unrecorded(problem)
         else:
             closed.say_unkept()
+            if self.speaks and self.recorded and self.snapshot:
+                closed.say(*self.recorded.warnings, *untracked.told(self.snapshot.left_out))
         finally:
             if self._repo is not None:  # a trial's worker may have to push it before it lets go
                 closed.release()

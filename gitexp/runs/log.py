@@ -20,7 +20,7 @@ from gitexp.formats.experiment import Experiment, MetricPoint, check_status
 from gitexp.formats.message import each
 from gitexp.formats.metrics import from_mapping
 from gitexp.formats.params import given as as_params
-from gitexp.repo import Repo, collector, dvc, dvc_status, snapshot
+from gitexp.repo import Repo, collector, dvc, dvc_status, snapshot, untracked
 from gitexp.runs import FOLDER
 from gitexp.runs.details import Details
 from gitexp.store import conditions, record, result_paths
@@ -251,9 +251,9 @@ def log(
         limit=known.max_file_size,
     )
     said = (name, message, note, None, each(labels), group, advance, each(inputs), sign)
-    recorded, _ = record_work_tree(
+    recorded, shot = record_work_tree(
         here, entry, Details(*said), known=known, status=status, began=started
     )
-    for text in recorded.warnings:
+    for text in (*recorded.warnings, *untracked.told(shot.left_out)):
         warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=2)
     return recorded.experiment

@@ -29,6 +29,7 @@ _NAMED = (  # or what argparse or click says
     r"(?m)^((?:(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning)(?:: .*)?)"
     r"|(?:.{1,80}: e|E)rror: .+)\Z"
 )
+_GROUP = r"(?m)^  \| ([A-Za-z_][\w.]*: .+)$"  # the outermost one
 
 
 class Output:
@@ -197,8 +198,15 @@ def last_exception(folder: Path, code: int = 1) -> str | None:
 
 def exception(last_words: bytes, code: int) -> str | None:
     """Return the first line of the exception whose traceback a command printed last, where it
-    exited as Python does then; or its last line, where that names an exception."""
+    exited as Python does then; or its last line, where that names an exception, or may be what
+    ``sys.exit("no such data")`` said."""
+    from gitexp.formats import printed
+
     text = re.sub(r"\x1b\[[\d;]*m", "", last_words.decode("utf-8", "replace"))
     lines = text.replace("\r\n", "\n").strip()
-    found = (code == 1 and re.findall(_TRACEBACK, lines)) or re.findall(_NAMED, lines)
+    last = re.split(r"[\r\n]", lines)[-1]
+    found = code == 1 and (re.findall(_GROUP, lines) or re.findall(_TRACEBACK, lines))
+    found = found or re.findall(_NAMED, lines)
+    if code == 1 and not found and re.search(r"[^\W\d]", last) and not printed.read_output(last):
+        found = [last]
     return environment.redact([message.one_line(found[-1])[:300]])[0] if found else None

@@ -26,7 +26,7 @@ _CONFIG = (
     r"(?i)(?:.*_)?(?:config|cfg|conf|params|hparams|hyp|args|options|settings|recipe|experiment"
     r"|opt)s?(?:_?(?:file|path|name|yaml|json|toml))?|[a-z]"
 )
-_ENDINGS = (".yaml", ".yml", ".json", ".toml", ".py")
+_ENDINGS = (".yaml", ".yml", ".json", ".toml", ".ini", ".py")
 _MOST_BYTES = 10**6
 _MOST_VALUES = 1_000  # of a file that is still one of settings
 _FINAL = frozenset(("script", "hydra", "jsonargparse"))  # have read the files themselves

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from gitexp.repo import Repo, dvc_pointers, files, snapshot
@@ -21,15 +23,29 @@ _ENDINGS = (
     *(".json", ".jsonl", ".ndjson", ".yaml", ".yml", ".toml", ".csv", ".tsv"),
     *(".db", ".sqlite", ".wandb", ".zip", ".log", ".lock", ".dvc"),
 )
+_LINES = (".jsonl", ".ndjson")
 _EXPERIMENTS = "refs/exps"  # of DVC
 Look = tuple[int, ...]
 
 
 class Begun(NamedTuple):
-    """How all was just before the command began: the file system's time, and DVC's experiments."""
+    """How all was just before the command began: the file system's time, DVC's experiments, and
+    tables of earlier commands, to which it may append: the size of each, and how it ended."""
 
     since: int
     experiments: frozenset[str] = frozenset()
+    tables: Mapping[str, tuple[int, bytes]] = MappingProxyType({})
+
+    def added(self, path: str, data: bytes) -> bytes:
+        """Return a file without the rows that were there before: below its header what is new."""
+        size, end = self.tables.get(path, (0, b""))
+        if not end.endswith(b"\n") or not data[:size].endswith(end) or len(data) <= size:
+            return data  # written anew
+        header = b"" if path.endswith(_LINES) else data[: data.find(b"\n") + 1]
+        return header + data[size:]
+
+
+ALWAYS = Begun(0)  # before which nothing was
 
 
 @dataclass
@@ -48,7 +64,19 @@ def mark(folder: Path, repo: Repo | None = None) -> Begun:
         if (other / BEGUN).exists():
             (other / _SHARED).touch()
             (folder / _SHARED).touch()
-    return Begun(file.stat().st_ctime_ns, dvc_experiments(repo) if repo else frozenset())
+    since = file.stat().st_ctime_ns
+    return Begun(since, dvc_experiments(repo), _tables(repo)) if repo else Begun(since)
+
+
+def _tables(repo: Repo) -> dict[str, tuple[int, bytes]]:
+    found = {}
+    for path in snapshot.left_outputs(repo):
+        if path.endswith((".csv", ".tsv", *_LINES)):
+            with suppress(OSError), open(repo.root / path, "rb") as table:
+                size = table.seek(0, os.SEEK_END)
+                table.seek(max(0, size - 100))
+                found[path] = size, table.read()
+    return found
 
 
 def is_shared(folder: Path) -> bool:

@@ -11,7 +11,7 @@ from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, files
 
 _OWN_NAME = re.compile(r"exp-[0-9]+")
-_GITS_OWN = {"HEAD", "FETCH_HEAD", "ORIG_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD"}
+_GITS_OWN = re.compile(r"(?i:head)|[A-Z_]+_HEAD|stash|(?:refs|heads|tags|remotes)/.*")
 
 
 def alias(repo: Repo, experiment: Experiment, name: str) -> dict[str, str]:
@@ -35,8 +35,9 @@ def check_name(repo: Repo, name: str) -> str:
         raise UsageError(
             f"names like '{name}' are given by gitexp; choose a word, for example baseline"
         )
-    if name in _GITS_OWN or repo.refs(f"refs/heads/{name}"):
-        whose = "a branch" if name not in _GITS_OWN else "git's own"
+    gits_own = _GITS_OWN.fullmatch(name)
+    if gits_own or repo.refs(f"refs/heads/{name}", f"refs/remotes/{name}"):
+        whose = "git's own" if gits_own else "a branch"
         raise UsageError(f"'{name}' is {whose} already; choose another name, as baseline-2")
     odd = name[:1] in "-@" or name.isdigit() or any(mark in name for mark in (":", "..", "~", "^"))
     if odd or not repo.succeeds("check-ref-format", f"refs/tags/{name}"):

@@ -177,7 +177,11 @@ class _Parser:
             [text] if number is None else [number] if key.kind == "number" else [number, text]
         )
         spellings += [compact] if (compact := _compact(text)) else []
-        return key.value.within(f"{{}} IN ({', '.join('?' * len(spellings))})", *spellings)
+        same = key.value.within(f"{{}} IN ({', '.join('?' * len(spellings))})", *spellings)
+        if key.family != "params":
+            return same
+        # a null differs from it; what is missing neither does nor does not
+        return Sql.joined(", ", [same, key.is_null.within("{} - 1")]).within("coalesce({})")
 
     def like(self, key: Key) -> Sql:
         token, text = self.value()

@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import import_module
+from typing import Any, get_type_hints
 
 from gitexp.formats import params
 from gitexp.runs import active
@@ -23,13 +25,23 @@ def main(folder: str, target: str, point: str, objective: str, seed: str = "") -
     sys.path.insert(0, os.path.abspath(folder))
     module, _, name = target.partition(":")
     arguments = params.nest(json.loads(point).items())
-    result = getattr(import_module(module), name)(
-        **arguments, **({"seed": int(seed)} if seed else {})
-    )
+    function = getattr(import_module(module), name)
+    result = function(**_meant(function, arguments), **({"seed": int(seed)} if seed else {}))
     if isinstance(result, Mapping):
         active.log_metrics(result)
     elif result is not None:
         active.log_metric(objective, result)
+
+
+def _meant(function: Callable[..., Any], arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return arguments with the members of enums where the function's annotations name one."""
+    found = dict(arguments)
+    with suppress(NameError, TypeError, ValueError):
+        for name, kind in get_type_hints(function).items():
+            if name in found and (members := getattr(kind, "__members__", None)):
+                value = found[name]
+                found[name] = members[value] if value in members else kind(value)
+    return found
 
 
 if __name__ == "__main__":

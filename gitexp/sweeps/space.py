@@ -106,7 +106,7 @@ def from_mapping(values: Mapping[str, Any]) -> dict[str, Form]:
         elif isinstance(value, (Choices, Interval)):
             found[name] = value
         else:
-            value = value.tolist() if hasattr(value, "tolist") else value
+            value = params.listed_as_written(value) if hasattr(value, "tolist") else value
             value = params.plain(value) if isinstance(value, (set, frozenset)) else value
             several = isinstance(value, Iterable) and not isinstance(value, (bytes, Mapping))
             found[name] = Choices(tuple(map(params.plain, value if several else [value])))

@@ -176,6 +176,15 @@ def test_a_failed_command_says_which_exception_it_was(project: Project) -> None:
     )  # what was handled is no reason
     assert gitexp.get("exp-1").extra["error"] == "exit code 1: ValueError: no such column: price"
     assert gitexp.get("exp-2").extra["error"] == "exit code 3"
+    group = "raise ExceptionGroup('both', [ValueError('a'), OSError('b')])"
+    if sys.version_info < (3, 11):
+        group = "exit('ExceptionGroup: both (2 sub-exceptions)')"
+    for number, code, said in (
+        (3, "print('loss 0.5'); exit('no such data')", "no such data"),
+        (4, group, "ExceptionGroup: both (2 sub-exceptions)"),
+    ):
+        assert project.run("run", "--", PYTHON, "-c", code).returncode == 1
+        assert gitexp.get(number).failure == f"exit code 1: {said}"
     parsers = (
         "import argparse; argparse.ArgumentParser('fit.py').parse_args()",
         "import click; click.command()(print)()",
@@ -185,7 +194,7 @@ def test_a_failed_command_says_which_exception_it_was(project: Project) -> None:
             parsers,
             ("fit.py: error: unrecognized arguments: --learn", "Error: No such option '--learn'."),
         ),
-        3,
+        5,
     ):
         project.gitexp("run", "--", PYTHON, "-c", parser, "--learn", code=2)
         assert gitexp.get(number).failure == f"exit code 2: {said}"

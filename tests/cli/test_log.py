@@ -208,6 +208,11 @@ def test_secrets_large_files_and_ignored_ones_stay_out_and_are_named(project: Pr
     assert "left out: aws.py (may be a secret: line 1: AWS Access Key)" in done.stderr
     assert "left out: big.bin (10.0 MB, over the limit of 10.0 MB)" in done.stderr
     assert "include" in done.stderr
+    with pytest.warns(RuntimeWarning) as heard, gitexp.start_run({"api_key": "sk-" + "a1" * 20}):
+        pass
+    said = " ".join(str(one.message) for one in heard)
+    assert "left out: .env (may be a secret: its name)" in said
+    assert "api_key may be secrets and read ***" in said
     assert (
         project.git("cat-file", "--batch-check", "--batch-all-objects").count("blob 10000001") == 0
     )

@@ -3,6 +3,7 @@ read from anybody."""
 
 from __future__ import annotations
 
+import enum
 import io
 import math
 import subprocess
@@ -153,6 +154,11 @@ def test_plain_values_give_the_bytes_of_dagshubs_own_client(tmp_path: Path) -> N
     assert [point.step for point in points] == [7, 7, 7, 7, 7, 8]
 
 
+Kind = enum.Enum("Kind", {"SMALL": object()})
+Kind2 = enum.Enum("Kind2", {"LARGE": "large"}, type=str)
+Kind3 = enum.IntEnum("Kind3", {"HUGE": 3})
+
+
 def falls(step: int) -> float:
     return 1 / step
 
@@ -163,7 +169,9 @@ def test_lists_stay_lists_where_dagshubs_client_makes_text_of_them() -> None:
     given = {
         "layers": (64, 32),
         "size": np.int64(3),
-        "rate": np.float32(0.5),
+        "rate": np.float32(0.1),
+        "halves": np.array([0.1, 65504], dtype="float16"),
+        "kinds": [Kind.SMALL, Kind2.LARGE, Kind3.HUGE],
         "weights": np.array([1, 2]),
         "path": Path("a/b"),
         "s": {"b", "a"},
@@ -177,7 +185,9 @@ def test_lists_stay_lists_where_dagshubs_client_makes_text_of_them() -> None:
     assert params.plain(given) == {
         "layers": [64, 32],
         "size": 3,
-        "rate": 0.5,
+        "rate": 0.1,
+        "halves": [0.1, 65504.0],
+        "kinds": ["SMALL", "large", 3],
         "weights": [1, 2],
         "path": "a/b",
         "s": ["a", "b"],

@@ -99,8 +99,10 @@ def test_the_spread_of_large_values_is_a_number() -> None:
     assert math.isclose(spread([-1.7e308, 0, 1.7e308]).std or 0, 1.7e308)
 
 
-@pytest.mark.parametrize("name", ["HEAD", "FETCH_HEAD", "main"])
+@pytest.mark.parametrize("name", ["HEAD", "FETCH_HEAD", "main", "head", "stash", "refs/x", "far/b"])
 def test_names_of_gits_own_and_of_branches_are_refused(project: Project, name: str) -> None:
+    project.git("update-ref", "refs/remotes/far/b", "HEAD")
+    project.gitexp("log", "--name", "attention_head", "-M", "a=1")
     assert f"'{name}'" in project.error("log", "--name", name, "-M", "a=1")
 
 

@@ -23,6 +23,7 @@ import pytest
 
 import gitexp
 from conftest import Project
+from gitexp.formats import params
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 PAGE = (Path(__file__).parents[2] / "docs/libraries.md").read_text(encoding="utf-8")
@@ -380,7 +381,7 @@ def test_huggingface_says_no_loss_of_a_training_that_was_over(project: Project) 
     pytest.importorskip("accelerate")
     from gitexp.integrations.huggingface import GitexpCallback
 
-    class Model(torch.nn.Linear):  # type: ignore[name-defined, misc]
+    class Model(torch.nn.Linear):  # type: ignore[name-defined]
         def forward(self, x: Any) -> dict[str, Any]:
             return {"loss": super().forward(x).sum() * 0 + 1.5}
 
@@ -655,10 +656,8 @@ def test_a_run_that_was_taken_up_again_and_killed_can_be_recovered(project: Proj
 
 @pytest.mark.parametrize("value", [0.1, 16777216.0, 0.12345678, 1e-7, math.inf, math.nan])
 def test_what_was_held_in_32_bits_is_written_in_as_few_digits_as_tell_it(value: float) -> None:
-    from gitexp.integrations import training
-
     held = float(np.float32(value))
-    short = training.short(held)
+    short = params.short(held)
     assert str(np.float32(short)) == str(np.float32(value))
     assert len(repr(short)) <= len(repr(held))
 

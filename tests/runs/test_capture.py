@@ -62,6 +62,49 @@ from gitexp.formats.errors import FormatError
         ("scores.yaml", "acc: 1e-3\n", {"acc": [(0, 0.001)]}),
         ("m.json", '{"a": {"steps": 3, "values": 1}}', {"a.steps": [(0, 3)], "a.values": [(0, 1)]}),
         ("plots/metrics/train/loss.tsv", "step\tloss\n0\t2\n", {"train/loss": [(0, 2)]}),
+        # decimal commas, percent signs, other line ends, comments
+        ("metrics.csv", "epoch;a\n0;0,5\n1;1.234,5\n", {"a": [(0, 0.5), (1, 1234.5)]}),
+        ("metrics.tsv", "epoch\ta b\r0\t93%\r1\t94,5%\r", {"a b": [(0, 93), (1, 94.5)]}),
+        ("metrics.csv", "# of today\n# epoch,a\n0,1\n", {"a": [(0, 1)]}),
+        # appended to: from the start, from a checkpoint, and with one more column
+        ("log.csv", "epoch,a\n0,1\n1,2\nepoch,a\n0,3\n", {"a": [(0, 3)]}),
+        ("log.csv", "epoch,a\n0,1\n1,2\n2,3\n1,4\n", {"a": [(0, 1), (1, 4)]}),
+        ("log.csv", "epoch,a\n0,1\nepoch,a,b\n1,2,3\n", {"a": [(0, 1), (1, 2)], "b": [(1, 3)]}),
+        ("log.csv", "fold,epoch,a\n0,0,1\n1,0,3\n", {"a": [(0, 1), (0, 3)]}),
+        (
+            "log.jsonl",
+            '{"step": 1, "a": 2}\n{"step": 2, "\n{"step": 3, "a": 1}\n',
+            {"a": [(1, 2), (3, 1)]},
+        ),
+        # the counter that is whole and grows
+        ("log.csv", "epoch,iter,a\n0.5,5,1\n1.0,9,2\n", {"a": [(5, 1), (9, 2)]}),
+        ("log.csv", "step,episode,a\n9,0,1\n7,1,2\n", {"a": [(0, 1), (1, 2)]}),
+        (
+            "progress.csv",
+            "rollout/rew,time/total_timesteps\n5,2048\n",
+            {"rollout/rew": [(2048, 5)], "time/total_timesteps": [(2048, 2048)]},
+        ),
+        # a metric in each row, as pandas writes a Series and a DataFrame
+        ("results.csv", "Metric;Value\nacc;0,9\nf1;1\n", {"acc": [(0, 0.9)], "f1": [(0, 1)]}),
+        ("results.csv", ",0\nacc,0.9\n", {"acc": [(0, 0.9)]}),
+        ("results.csv", ",f1,n\ncat,0.9,3\n", {"cat.f1": [(0, 0.9)], "cat.n": [(0, 3)]}),
+        (
+            "log.jsonl",
+            '{"name": "a", "value": 1, "step": 0}\n{"name": "b", "value": 2, "step": 1}\n',
+            {"a": [(0, 1)], "b": [(1, 2)]},
+        ),
+        (
+            "log.csv",
+            "epoch,split,a\n0,train,1\n0,val,2\n",
+            {"train/a": [(0, 1)], "val/a": [(0, 2)]},
+        ),
+        ("log.csv", "epoch,split,a,b\n0,train,1,\n0,val,,2\n", {"a": [(0, 1)], "b": [(0, 2)]}),
+        # lists with gaps and with steps beside them, names that are digits, rows within a document
+        ("m.json", '{"epoch": [1, 2], "a": [3, null]}', {"a": [(1, 3)]}),
+        ("m.json", '{"by": {"0": {"f1": 1}}, "": 2}', {"by.0.f1": [(0, 1)]}),
+        ("m.json", '{"h": [{"epoch": 1, "a": 2}], "b": "93%"}', {"h.a": [(1, 2)], "b": [(0, 93)]}),
+        ("m.yaml", "- {epoch: 1, a: 2}\n- {epoch: 2, a: 1}\n", {"a": [(1, 2), (2, 1)]}),
+        ("log.txt", '{"epoch": 1, "a": 2}\n{"epoch": 2, "a": 1}\n', {"a": [(1, 2), (2, 1)]}),
     ],
 )
 def test_each_form_is_read(
@@ -229,6 +272,25 @@ _PRINTED = [  # as well-known scripts print them
         {"loss": [(1, 0.5), (2, 0.4)], "grad_norm": [(1, math.inf), (2, 2)]},
     ),
     ("2026-01-01 10:00:00,123 INFO loss 0.4\n2026-01-01 10:00:01,123 root DEBUG loss 0.3\n", {"loss": [(0, 0.4), (1, 0.3)]}),
+    ("{'acc': np.float64(0.9)}\nResults: {'mAP50': 0.5}\n", {"acc": [(0, 0.9)], "mAP50": [(0, 0.5)]}),
+    ("   epoch  loss   acc\n0      1  0.50  0.80\n1      2  0.40  0.90\n", {"loss": [(1, 0.5), (2, 0.4)], "acc": [(1, 0.8), (2, 0.9)]}),
+    ("epoch,loss,acc\n1,0.5,0.8\n2,0.4,0.9\n", {"loss": [(1, 0.5), (2, 0.4)], "acc": [(1, 0.8), (2, 0.9)]}),
+    ("accuracy     0.90\nf1           0.80\ndtype: float64\n", {"accuracy": [(0, 0.9)], "f1": [(0, 0.8)]}),
+    (
+        "Epoch 1 [train]: loss=0.5\nEpoch 1 [val]: loss=0.6\nEpoch 2 [train]: loss=0.4\nEpoch 2 [val]: loss=0.7\n",
+        {"loss": [(1, 0.5), (2, 0.4)], "val loss": [(1, 0.6), (2, 0.7)]},
+    ),
+    (
+        ("Loss (val): 0.5, Accuracy (%): 93, R²: 0.9, Root mean squared error (RMSE) = 2.5, Test score: 0.7.\n"
+        "Top-1 accuracy: 0.8, Top-5 accuracy: 0.9, MSE (fold 3): 4\n"),
+        {"Loss (val)": [(0, 0.5)], "Accuracy": [(0, 93)], "R2": [(0, 0.9)], "RMSE": [(0, 2.5)], "Test score": [(0, 0.7)],
+         "Top-1 accuracy": [(0, 0.8)], "Top-5 accuracy": [(0, 0.9)], "MSE": [(0, 4)]},
+    ),
+    (  # Lightning's, with and without rich
+        "──────\n  Test metric    DataLoader 0    DataLoader 1\n──────\n   test_hits   0.5   0.4\n──────\nlr    0.1\n",
+        {"test_hits/dataloader_idx_0": [(0, 0.5)], "test_hits/dataloader_idx_1": [(0, 0.4)]},
+    ),
+    ("┃  Test metric  ┃ DataLoader 0 ┃\n┡━━━╇━━━┩\n│   test_hits   │  0.5  │\n└───┴───┘\n", {"test_hits": [(0, 0.5)]}),
     ("Validation accuracy was 0.88\nthe loss is 0.5\n", {"Validation accuracy": [(0, 0.88)], "loss": [(0, 0.5)]}),
 ]  # fmt: skip
 _NO_METRICS = (
@@ -244,7 +306,8 @@ _NO_METRICS = (
     *("Namespace(lr=0.1, loss=0.5)", "Loading checkpoint with loss 0.5", "loss_scale: 128"),
     *("loss every step: 3", "{'lr': 0.1, 'loss_weight': 0.5}", "Error: 2 files missing"),
     *("val_acc: 100%|####| 4/4", "mAP50-95: 100%|####| 4/4", "| lossFn | 3 |"),
-    *("CUDA error: 0", "args.loss = 0.5"),
+    *("CUDA error: 0", "args.loss = 0.5", "IoU: [0.5 0.6]", "loss: tensor([0.5, 0.4])"),
+    *("Metric    loss\nlr   0.1\n", "score 1.2.3", "| Metric | Value |\n|\n"),
     *("loss: 3,456", "loss: 0,123.5", "loss: 3.456,7", "loss: [1,200.5]", "mse: 3,100.5,200.5"),
     *("rmse: 3'456.7", "2026-01-01 10:00:00,123 INFO error 404", "INFO my loss 0.4"),
 )
@@ -268,7 +331,7 @@ def test_printed_metrics_are_read_and_nothing_else() -> None:
         assert printed.read_output(line) == [], line
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # which Python's parser has of what is in the text
-        assert printed.read_output("{'loss': 0.5, 'n': 1or 2}") == []
+        assert printed.read_output("{'loss': 0.5, 'n': 1or 2}")[0].value == 0.5
     (point,) = printed.read_output("loss 2 at nan\n", [r"loss (?P<loss>\S+) at (?P<step>\S+)"])
     assert (point.name, point.step, point.value) == ("loss", 0, 2)
     text = "{'loss': 0.5, 'epoch': 1}\n{\"step\": 2, \"loss\": 0.25}\n{'loss': '0.125', 'epoch': '3'}\n"
@@ -284,6 +347,26 @@ def test_outputs_belong_to_the_run_that_wrote_them(project: Project) -> None:
         files = project.git("ls-tree", "-r", "--name-only", f"exp-{mine}").splitlines()
         assert f"out-{mine}.txt" in files
         assert not [path for path in files if f"out-{other}" in path]
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "row"),
+    [("results.csv", "acc\n", "{}\n"), ("results.jsonl", "", '{{"acc": {}}}\n')],
+)
+def test_rows_of_earlier_runs_in_a_table_are_theirs(
+    project: Project, name: str, first: str, row: str
+) -> None:
+    text = f"import os, sys\nnew = not os.path.exists({name!r})\n"
+    text += (
+        f"print(new * {first!r} + {row!r}.format(sys.argv[1]), end='', file=open({name!r}, 'a'))\n"
+    )
+    project.commit(t_py=text)
+    for value in ("0.9", "0.7"):
+        project.gitexp("run", "--", sys.executable, "t.py", value)
+    assert [[point.value for point in gitexp.get(n).points()] for n in (1, 2)] == [[0.9], [0.7]]
+    project.write("t.py", f"open({name!r}, 'w').write({(first + row.format(0.5) * 3)!r})\n")
+    project.gitexp("run", "--", sys.executable, "t.py")  # written anew
+    assert len([*gitexp.get(3).points()]) == 3
 
 
 def test_what_a_command_has_git_ignore_stays_ignored(project: Project) -> None:

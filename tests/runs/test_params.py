@@ -423,6 +423,9 @@ def test_a_hook_that_cannot_write_is_silent(project: Project, tmp_path: Path) ->
         ("c.py", "import time\nlr = 0.1\nname = 'x' + str(time.time())\n", {"lr": 0.1}),
         ("c.py", "lr = 0.1\nprint(lr)\n", {}),
         ("c.json", "[1, 2]", {}),
+        ("c.ini", "[m]\nD = 2\nx = [1\n[n]\nv = 50%\n", {"m.D": 2, "m.x": "[1", "n.v": "50%"}),
+        ("c.ini", "[m]\n[m]\n", {}),
+        ("c.py", "m = dict(d=dict(k=[dict(a=1)]))\nx = dict(f())\n", {"m.d.k": [{"a": 1}]}),
     ],
 )
 @pytest.mark.parametrize("how", ["{}", "--config={}", "--cfg {}", "config={}", "-c {}"])

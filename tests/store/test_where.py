@@ -137,6 +137,8 @@ def names(index: Index, where: str, order: str | None = None) -> list[str]:
         ("version > 0", "6"),  # the text 007 is no number
         ("layers = '[1, 2]'", "4"),
         ("empty = null", "baseline"),
+        ("empty != 1", "baseline"),
+        ("empty not in (1, a) and not empty = ''", "baseline"),
         ("empty is missing", "7 6 5 4 3 2 1"),
         ("rmse = nan", "3"),
         ("rmse is missing", "7 6 5"),

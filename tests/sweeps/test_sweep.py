@@ -377,7 +377,7 @@ def test_what_fails_is_recorded_with_its_output_and_the_sweep_goes_on(project: P
     assert "1 failed" in done.stderr
     assert [item.status for item in found(project)] == ["finished", "failed", "finished"]
     assert b"diverged" in found(project)[1].read(".gitexp/output.log")
-    assert found(project)[1].extra["error"] == "exit code 1"
+    assert found(project)[1].extra["error"] == "exit code 1: diverged"
     train(project, "raise RuntimeError('diverged')")
     sweep(project, "-p", "lr=0.2", code=1)
     assert gitexp.get("@").extra["error"] == "exit code 1: RuntimeError: diverged"
@@ -882,15 +882,18 @@ def test_python_sweeps_a_function_in_processes_of_their_own_from_the_snapshot(
     project.write("src/models/__init__.py", "")
     project.write(
         "src/models/fit.py",
-        "import os\ndef fit(model, lr=0, seed=None):\n    return {'rmse': lr * model['depth'], 'pid': os.getpid()}\n",
+        "from __future__ import annotations\nimport enum, os\n"
+        "class Loss(enum.Enum):\n    MSE = 1\n"
+        "def fit(model, lr=0, loss: Loss = None, seed: int | None = None):\n"
+        "    return {'rmse': lr * model['depth'] * loss.value, 'pid': os.getpid()}\n",
     )
     main = """
 import sys
 sys.path.insert(0, "src")
 import gitexp
-from models.fit import fit
+from models.fit import Loss, fit
 if __name__ == "__main__":
-    frame = gitexp.sweep(fit, {"lr": [1, 2], "model.depth": range(3, 5)}, minimize="rmse", n_jobs=2)
+    frame = gitexp.sweep(fit, {"lr": [1, 2], "model.depth": range(3, 5), "loss": [Loss.MSE]}, minimize="rmse", n_jobs=2)
     print(frame[["name", "lr", "model.depth", "rmse"]].to_json(orient="values"), frame["pid"].nunique(), frame.attrs["group"])
 """
     project.commit(main_py=main)
@@ -906,7 +909,7 @@ if __name__ == "__main__":
     assert (pids, group) == ("4", found(project)[0].group)
     assert (
         found(project)[0].command
-        == """python -m gitexp.sweeps.call src models.fit:fit '{"lr": 1, "model.depth": 3}' rmse 0"""
+        == """python -m gitexp.sweeps.call src models.fit:fit '{"lr": 1, "model.depth": 3, "loss": "MSE"}' rmse 0"""
     )
 
 

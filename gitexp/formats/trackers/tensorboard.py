@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 from gitexp.formats import params
 from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.metrics import single
 from gitexp.formats.trackers.found import Found, Progress, Run, Unread, files_in, moment, shown
 from gitexp.formats.trackers.protobuf import Message, whole
 
@@ -234,7 +233,7 @@ def _events(path: Path, partly: list[Unread], check: bool = True) -> Iterator[_E
             plain = _PLAIN.fullmatch(data)
             if plain and plain[3][0] == len(plain[4]):  # a number alone, as most are
                 (at,), step = struct.unpack("<d", plain[1]), whole(plain[2] or b"")
-                values = (_Value(str(plain[4], "utf-8", "replace"), single(plain[5]), "", b""),)
+                values = (_Value(str(plain[4], "utf-8", "replace"), _single(plain[5]), "", b""),)
             else:
                 event = Message(data)
                 at, step = event.double(1), event.whole(2)
@@ -287,10 +286,16 @@ def _value(item: Message, plugins: dict[str, str]) -> _Value:
     tag = item.text(1)
     plugin = item.message(9).message(1) if 9 in item else _NOTHING
     name = plugins.setdefault(tag, plugin.text(1))
-    number = single(item.raw(2)) if 2 in item else None
+    number = _single(item.raw(2)) if 2 in item else None
     if number is None and 8 in item and name == "scalars":
         number = _tensor(item.message(8))
     return _Value(tag, number, plugin.text(1), plugin.raw(2))
+
+
+def _single(data: bytes) -> float:
+    """Return a number of 32 bits as people write it: 0.1, and not 0.10000000149."""
+    number: float = params.short(*struct.unpack_from("<f", data))
+    return number
 
 
 def _tensor(tensor: Message) -> float | None:
@@ -301,4 +306,4 @@ def _tensor(tensor: Message) -> float | None:
     data = tensor.raw(4) or tensor.raw(place)
     if len(data) < struct.calcsize(form):
         return tensor.whole(place)  # of variable length
-    return single(data) if form == "<f" else struct.unpack_from(form, data)[0]
+    return _single(data) if form == "<f" else struct.unpack_from(form, data)[0]

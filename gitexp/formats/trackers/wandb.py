@@ -173,13 +173,16 @@ def _gather(path: Path, facts: _Facts) -> None:
 
 
 def _points(facts: _Facts) -> Iterator[MetricPoint]:
-    """Yield the metrics, and what only the summary has as one point at the end."""
+    """Yield the metrics, and what only the summary has, or the script set there, as one point at
+    the end."""
     called = {name: _called(name, facts.names) for name in facts.names}
     for stamp, step, numbers in facts.rows:
         yield from (MetricPoint(called[name], value, stamp, step) for name, value in numbers)
     end = int((facts.last_time or facts.started) * 1000)
+    last = {name: value for _, _, numbers in facts.rows for name, value in numbers}
+    ended = facts.exit_code is not None  # else the summary may lag behind
     for name, value in _numbers(facts.summary):
-        if name not in facts.names:
+        if name not in last or (ended and value == value and value != last[name]):
             yield MetricPoint(_called(name, facts.names), value, end, facts.last_step)
 
 

@@ -83,7 +83,8 @@ def _literal(value: Any, depth: int = 0) -> str:
         return repr(value)
     kind: Any = type(value)
     if hasattr(kind, "__members__") and isinstance(getattr(value, "name", None), str):
-        return ascii(value.name)  # an enum
+        plain = isinstance(value, (int, str))  # of its members, a class Optimizer(str, Enum)
+        return _literal(value.value if plain else value.name)
     if isinstance(value, int):
         return int.__repr__(value)
     if isinstance(value, float):
