@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # trackio 0.43.0: a run that is resumed keeps its metrics, but its config becomes what the new init was given: a continued training
-# that names no config, or only what is new, deletes the hyperparameters of the run. wandb, whose calls trackio takes, adds to them.
+# that names no config, or only what is new, deletes the hyperparameters of the run.
 # Seen: {'lr': 0.1, 'layers': 3}, resumed with a config: {'epochs': 5}, without: {}
 set -euo pipefail
 folder=$(mktemp -d)
