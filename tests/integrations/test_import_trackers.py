@@ -29,7 +29,7 @@ PARAMS = {"lr": 0.1, "model.depth": 3}
 NAN = float("nan")
 SEEN: dict[str, tuple[dict[str, Any], dict[str, float]]] = {
     "sacred": (
-        {**PARAMS, "seed": 1, "weights": [1.0, 2.0]},
+        {**PARAMS, "seed": 1, "weights": [1.0, 2.0], "costs.0": 1.0, "costs.1": [1.0, 2.0]},
         {"loss": 0.25, "acc": NAN, "result": 0.5},
     ),
     "trackio": (PARAMS, {"loss": 0.5, "val.acc": 1, "last": NAN}),
