@@ -32,9 +32,8 @@ def sacred(place: Path) -> None:
     }
     weights = {"dtype": "float64", "py/object": "numpy.ndarray", "values": [1.0, 2.0]}
     write(place / "1/run.json", run)
-    write(
-        place / "1/config.json", {"lr": 0.1, "model": {"depth": 3}, "seed": 1, "weights": weights}
-    )
+    config = {"lr": 0.1, "model": {"depth": 3}, "seed": 1, "weights": weights}
+    write(place / "1/config.json", {**config, "costs": {"json://0": 1.0, "json://1": weights}})
     acc = {"steps": [0], "timestamps": stamps[:1], "values": [NAN]}
     write(
         place / "1/metrics.json",

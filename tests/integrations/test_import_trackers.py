@@ -29,7 +29,7 @@ PARAMS = {"lr": 0.1, "model.depth": 3}
 NAN = float("nan")
 SEEN: dict[str, tuple[dict[str, Any], dict[str, float]]] = {
     "sacred": (
-        {**PARAMS, "seed": 1, "weights": [1.0, 2.0]},
+        {**PARAMS, "seed": 1, "weights": [1.0, 2.0], "costs.0": 1.0, "costs.1": [1.0, 2.0]},
         {"loss": 0.25, "acc": NAN, "result": 0.5},
     ),
     "trackio": (PARAMS, {"loss": 0.5, "val.acc": 1, "last": NAN}),
@@ -276,14 +276,7 @@ def test_words_that_are_numbers_are_text_and_a_step_without_end_is_named(tmp_pat
 
 
 def test_event_files_are_read_up_to_where_they_are_damaged(tmp_path: Path) -> None:
-    def record(step: int) -> bytes:
-        value = field(1, "loss") + b"\x15" + struct.pack("<f", step)
-        data = field(1, 1_700_000_000.0) + field(2, step) + field(5, field(1, value))
-        size = struct.pack("<Q", len(data))
-        sums = (struct.pack("<I", crc32c(part)) for part in (size, data))
-        return size + next(sums) + data + next(sums)
-
-    whole = [record(step) for step in range(4)]
+    whole = [loss(step, step) for step in range(4)]
     for at in range(8):  # in the length of the third
         data = bytearray(b"".join(whole))
         data[2 * len(whole[0]) + (len(whole[1]) - len(whole[0])) + at] ^= 0xFF
@@ -292,6 +285,33 @@ def test_event_files_are_read_up_to_where_they_are_damaged(tmp_path: Path) -> No
         assert isinstance(found, Run)
         assert "the length of a record is wrong" in found.partly[0].why
         assert [point.step for point in found.points] == [0, 1]
+
+
+def test_a_resumed_training_takes_back_what_is_from_its_step_on(tmp_path: Path) -> None:
+    begun = event(field(3, "brain.Event:2")) + event(field(2, 2) + field(7, field(1, 1)))
+    files = {
+        "events.out.tfevents.1": b"".join(loss(step, 1.0) for step in range(5)),
+        "events.out.tfevents.2": begun + loss(2, 2.0) + loss(3, 2.0),
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    (found,) = tensorboard.find(tmp_path)
+    assert isinstance(found, Run)
+    assert [(point.step, point.value) for point in found.points] == [
+        (0, 1.0), (1, 1.0), (2, 2.0), (3, 2.0),
+    ]  # fmt: skip
+
+
+def loss(step: int, value: float) -> bytes:
+    scalar = field(1, "loss") + b"\x15" + struct.pack("<f", value)
+    return event(field(2, step) + field(5, field(1, scalar)))
+
+
+def event(data: bytes) -> bytes:
+    data = field(1, 1_700_000_000.0) + data
+    size = struct.pack("<Q", len(data))
+    sums = (struct.pack("<I", crc32c(part)) for part in (size, data))
+    return size + next(sums) + data + next(sums)
 
 
 def crc32c(data: bytes) -> int:

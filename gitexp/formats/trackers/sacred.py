@@ -1,7 +1,8 @@
 """Sacred's FileStorageObserver (0.8.7): a folder for each run.
 
 It holds ``run.json``, ``config.json`` and ``metrics.json``. Arrays in the config are mappings with
-``py/object``; a killed run says RUNNING for ever, one that Ctrl-C stopped INTERRUPTED.
+``py/object``, and keys that are numbers begin with ``json://``; a killed run says RUNNING for ever,
+one that Ctrl-C stopped INTERRUPTED.
 """
 
 from __future__ import annotations
@@ -50,7 +51,11 @@ def _values(metrics: dict[str, Any], run: dict[str, Any], end: float) -> Iterato
 
 
 def _value(value: Any) -> Any:
-    """Return what a NumPy scalar or array was."""
-    if isinstance(value, dict) and "py/object" in value:
+    """Return what jsonpickle was given: NumPy's scalars and arrays, and whole numbers as keys."""
+    if isinstance(value, list):
+        return [_value(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "py/object" in value:
         return value.get("values", value.get("value"))
-    return value
+    return {key.removeprefix("json://"): _value(item) for key, item in value.items()}

@@ -5,12 +5,14 @@ A file is a row of records with checksums, each an ``Event`` of protobuf (Tensor
 ``event.proto``, ``summary.proto`` and ``tensor.proto``), so TensorBoard need not be installed. A
 folder with event files is a run, with those of ``add_hparams`` and ``add_scalars`` below it; params
 are the hparams plugin's, or Lightning's ``hparams.yaml``. A run is told by its first file, the time
-and the first value in it, and where they are equal by its folder.
+and the first value in it, and where they are equal by its folder. A writer with ``purge_step``
+takes back what earlier files of the folder have from that step on.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 import re
 import struct
 from collections.abc import Iterator, Sequence
@@ -26,6 +28,7 @@ from gitexp.formats.trackers.protobuf import Message, whole
 
 _LATEST = 2.0**40  # seconds since 1970
 _STATUSES = {2: "failed", 3: "killed"}  # STATUS_FAILURE, STATUS_RUNNING of the hparams plugin
+_START = 1  # of a session, in TensorFlow's SessionLog
 _CHECKED = 1_000  # bytes of a record up to which its checksum is looked at: scalars are short
 # the types of a tensor's number, by TensorFlow's DataType, and the field that holds it
 _TENSORS = {1: ("<f", 5), 2: ("<d", 6), 3: ("<i", 7), 9: ("<q", 10), 10: ("<?", 11)}
@@ -52,6 +55,7 @@ class _Event(NamedTuple):
     time: float
     step: int
     values: tuple[_Value, ...]
+    resumes: bool = False
 
 
 @dataclass
@@ -69,6 +73,7 @@ class _Facts:
     curves: dict[Path, str] = field(default_factory=dict)  # file: the name of all that it holds
     former: list[str] = field(default_factory=list)  # the ids by which its parts were once known
     begin: str = ""  # its first value
+    ends: dict[Path, int] = field(default_factory=dict)  # file: the step from which it is void
 
     def take(self, part: _Facts) -> None:
         """Take the files of a folder below it for its own."""
@@ -78,6 +83,7 @@ class _Facts:
         self.scalars = True
         self.partly += part.partly
         self.curves |= part.curves
+        self.ends |= part.ends
         self.former += part.former
 
 
@@ -172,8 +178,11 @@ def _run(folder: Path, id: str, former: Sequence[str], name: str, facts: _Facts)
 
 def _gather(place: Path, files: Sequence[Path]) -> _Facts:
     facts = _Facts(list(files))
-    for path in files:
+    for at, path in enumerate(files):
         for event in _events(path, facts.partly):
+            if event.resumes:
+                void = {earlier: facts.ends.get(earlier, event.step) for earlier in files[:at]}
+                facts.ends |= {earlier: min(event.step, end) for earlier, end in void.items()}
             facts.first = event.time if facts.first is None else min(facts.first, event.time)
             facts.last = max(facts.last, event.time)
             for value in event.values:
@@ -213,8 +222,10 @@ def _given(value: Message) -> Any:
 def _points(facts: _Facts) -> Iterator[MetricPoint]:
     damaged = {item.what for item in facts.partly}  # these end where they ended before
     for path in facts.files:
+        end = facts.ends.get(path, math.inf)
         for point in scalars(path, [], check=str(path) in damaged):
-            yield point._replace(name=facts.curves.get(path, point.name))
+            if point.step < end:
+                yield point._replace(name=facts.curves.get(path, point.name))
 
 
 def scalars(path: Path, partly: list[Unread], check: bool = False) -> Iterator[MetricPoint]:
@@ -230,6 +241,7 @@ def _events(path: Path, partly: list[Unread], check: bool = True) -> Iterator[_E
     try:
         for data in _records(path, check):
             values: tuple[_Value, ...]
+            resumes = False
             plain = _PLAIN.fullmatch(data)
             if plain and plain[3][0] == len(plain[4]):  # a number alone, as most are
                 (at,), step = struct.unpack("<d", plain[1]), whole(plain[2] or b"")
@@ -238,8 +250,9 @@ def _events(path: Path, partly: list[Unread], check: bool = True) -> Iterator[_E
                 event = Message(data)
                 at, step = event.double(1), event.whole(2)
                 values = tuple(_value(item, plugins) for item in event.message(5).messages(1))
+                resumes = event.message(7).whole(1) == _START
             # NaN, say, as a broken clock or disk leaves it
-            yield _Event(at if 0 <= at < _LATEST else 0.0, step, values)
+            yield _Event(at if 0 <= at < _LATEST else 0.0, step, values, resumes)
     except (FormatError, OSError, struct.error) as error:
         why = f"read up to where it is damaged: {' '.join(str(error).split())[:120]}"
         partly.append(Unread(str(path), why))
