@@ -3,10 +3,13 @@
 # tree that is another one, so git worktree add fails in every unlocked repository; a link to the key there is enough.
 # Seen: git worktree add: smudge filter git-crypt failed; with a link to the key: secret
 set -euo pipefail
-command -v git-crypt >/dev/null || { echo "git-crypt is not installed: apt-get install git-crypt" >&2; exit 77; }
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
+apt-get download --quiet git-crypt >/dev/null 2>&1 || { apt-get update -qq && apt-get download --quiet git-crypt >/dev/null; }
+dpkg -x git-crypt_*.deb .
+export PATH=$folder/usr/bin:$PATH
+git-crypt --version 2>&1 | grep -q '0\.7\.0'
 export HOME=$folder GIT_CONFIG_NOSYSTEM=1
 git init --quiet repo
 cd repo
