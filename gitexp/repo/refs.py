@@ -210,8 +210,8 @@ class Refs(Git):
 
             told.touch()
             warnings.warn(
-                "this file system has no locks (flock), so gitexp locks by files as git does; see"
-                " docs/runs.md",
+                "gitexp: this file system has no locks (flock), so it locks by files as git does;"
+                " see docs/runs.md",
                 RuntimeWarning,
                 stacklevel=2,
             )

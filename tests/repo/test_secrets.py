@@ -256,10 +256,11 @@ def test_secrets_stay_out_of_notes_and_verdicts(project: Project) -> None:
     for words in (
         ["note", "exp-1", f"with {token}"],
         ["keep", "exp-1", "--because", f"as {token}"],
+        ["label", "exp-1", f"+{token}"],
     ):
         done = project.run(*words)
         assert done.returncode == 0, done.stderr
-        assert "the text may hold a secret" in done.stderr
+        assert done.stderr.startswith("gitexp: the text may hold a secret")
     noted = project.git("log", "-p", "refs/notes/gitexp")
     assert token not in noted
     assert "with ***" in noted
