@@ -20,6 +20,10 @@ _EXPLANATIONS = {  # what git says: what we say
     r"dubious ownership in repository at '([^']*)'": (
         "git does not trust {0}, which another user owns; if you do: {trust}'{0}'"
     ),
+    r"unable to normalize alternate object path: (.*)": (
+        "git's objects are borrowed from {0}, which is not there; bring it back, or correct"
+        " .git/objects/info/alternates"
+    ),
     r"unexpected line in (\S+): (.*)": (
         "{0} is damaged; to mend it, take this line out of it: {1}"
     ),
@@ -39,7 +43,7 @@ _EXPLANATIONS = {  # what git says: what we say
     r"Read-only file system|insufficient permission|[Pp]ermission denied|tion not permitted": (
         "git may not read or write here: {line}; check the permissions"
     ),
-    r"No space left on device": (
+    r"No space left on device|Out of diskspace": (
         "the disk is full, and git could not write; free some space and try again"
     ),
 }

@@ -7,21 +7,17 @@ was removed on purpose stays removed.
 
 from __future__ import annotations
 
-import os
-import re
-import shlex
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 from gitexp.formats import message
 from gitexp.formats.errors import GitError, GitexpError
 from gitexp.repo import Repo, files, lock_files
-from gitexp.runs import checkpoints, journal, worktree
+from gitexp.runs import checkpoints, damage, journal, worktree
+from gitexp.runs.damage import Finding as Finding
 from gitexp.runs.finish import PENDING, dead_runs
 from gitexp.store import (
     clone,
@@ -42,34 +38,15 @@ _TRANSIENT = ("log-*.index", "*.pin", "*.new", "scanned.json.*")
 _FOLDERS = ("diff-*", "get-*", "dvc-*", "sign-*", "pushed")
 _OLD = 24 * 3600  # seconds after which a file or pin without an owner is nobody's
 _FSCK = ("fsck", "--unreachable", "--connectivity-only", "--no-reflogs", "--no-progress")
-_SHOWN = 20  # broken experiments that are named
 _MANY = 1_000  # tags of experiments
-_REF = rb"(ref: .+|[0-9a-f]{40}|[0-9a-f]{64})\s*"
-_LOGGED = r"\S+ ([0-9a-f]{40,64}) [^\n]*\n*\Z"  # a reflog's last line
-_RECORDED = r"(?m)^([0-9a-f]{40}|[0-9a-f]{64}) ([0-9a-f]{40}|[0-9a-f]{64}) (\S+)$"
 QUICK_LOG = "git config log.excludeDecoration 'refs/tags/exp-*'"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that is not as it should be.
-
-    Attributes:
-        what: what it is, in one line.
-        advice: the next step for the user, where ``--fix`` leaves it alone.
-        mend: makes it right; None where only the user can.
-    """
-
-    what: str
-    advice: str = ""
-    mend: Callable[[], object] | None = None
 
 
 def examine(repo: Repo) -> list[Finding]:
     """Return what is wrong with gitexp's own files and refs in a repository; changes nothing."""
     searches = (
-        _closed, _locks, _damaged_refs, _head, _notes, _unfinished, _of_no_run, _pins, _leftovers,
-        _lost_tags, _collected, _broken, _of_history, _names,
+        damage.closed, _locks, damage.refs, damage.head, _notes, _unfinished, _of_no_run, _pins,
+        _leftovers, _lost_tags, _collected, damage.objects, _of_history, _names,
     )  # fmt: skip
     found: dict[tuple[str, str], Finding] = {}  # several may meet one fault
     for search in searches:
@@ -80,42 +57,6 @@ def examine(repo: Repo) -> list[Finding]:
             advice = "to look again: gitexp doctor" if found else "to look for damage: git fsck"
             found[what, ""] = Finding(what, advice)
     return [*found.values()]
-
-
-def _closed(repo: Repo) -> Iterator[Finding]:
-    """Find folders into which nothing can be written, so that nothing can be recorded."""
-    for place in (repo.state_dir, *(repo.common_dir / name for name in ("objects", "refs/tags"))):
-        if os.path.lexists(place) and not (place.is_dir() and os.access(place, os.W_OK)):
-            what = f"{place} is no folder that may be written, and nothing can be recorded"
-            yield Finding(what, f"to see whose it is: ls -ld {shlex.quote(str(place))}")
-
-
-def _damaged_refs(repo: Repo) -> Iterator[Finding]:
-    """Find refs whose files hold no hash, as a power cut leaves them."""
-    if (repo.common_dir / "reftable").exists():
-        return
-    tags = {f"refs/tags/{name}": tag for tag, _, name in _recorded(repo)}
-    for path in files.below(repo.common_dir / "refs"):
-        ref, data = path.relative_to(repo.common_dir).as_posix(), files.read_bytes(path)
-        if data is None or path.suffix == ".lock" or re.fullmatch(_REF, data):
-            continue
-        log = (files.read_bytes(repo.common_dir / "logs" / ref) or b"").decode("utf-8", "replace")
-        last = re.search(_LOGGED, log)
-        was = tags.get(ref) or (last[1] if last else repo.zero)
-        there = repo.kinds([was])[was] != "missing"
-        away = f"to take it away: rm {shlex.quote(str(path))}"
-        advice = "" if there else f"{away}; to set it anew, then: git update-ref {ref} HASH"
-        mend = partial(_put_back, repo, ref, was) if there else None
-        yield Finding(f"{ref} is damaged: its file holds no hash", advice, mend)
-
-
-def _put_back(repo: Repo, ref: str, oid: str) -> None:
-    """Have a ref that git cannot read hold a hash again."""
-    with record.locked(repo) as fd:
-        if not re.fullmatch(_REF, files.read_bytes(repo.common_dir / ref) or b""):
-            (repo.common_dir / ref).unlink(missing_ok=True)
-        if repo.tip(ref) != oid:
-            repo.update_refs([f"create {ref} {oid}"], "gitexp: doctor", [fd])
 
 
 def _locks(repo: Repo) -> Iterator[Finding]:
@@ -133,18 +74,6 @@ def _locks(repo: Repo) -> Iterator[Finding]:
         )
 
 
-def _head(repo: Repo) -> Iterator[Finding]:
-    head = repo.head()
-    ref = repo.common_dir / (head.branch or "HEAD")
-    if head.commit is None and not ref.exists():  # before the first commit
-        return
-    if head.commit is None or next(repo.objects([head.commit])) is None:
-        yield Finding(
-            "the commit that HEAD points to cannot be read",
-            "to see where it was: git reflog; to look for damage: git fsck",
-        )
-
-
 def _notes(repo: Repo) -> Iterator[Finding]:
     tip = repo.tip(notes.REF)
     if tip is None or notes.is_readable(repo, tip):
@@ -155,37 +84,6 @@ def _notes(repo: Repo) -> Iterator[Finding]:
         f"{notes.REF}, which holds labels and notes, cannot be read",
         mend=partial(repo.update_refs, [change], "gitexp: doctor"),
     )
-
-
-def _broken(repo: Repo) -> Iterator[Finding]:
-    """Find tags whose object is gone, and experiments that lack files."""
-    tags = {ref.removeprefix("refs/tags/"): oid for ref, oid in repo.refs("refs/tags").items()}
-    gone = repo.absent([*tags.values()])
-    for name, oid in tags.items():
-        if oid in gone:
-            yield Finding(
-                f"the tag {name} points to nothing",
-                f"to take it away: git update-ref -d refs/tags/{name}; then,"
-                f" {connectivity.advice(repo)}",
-            )
-    rows = Index(repo).rows('tag."commit", ref.name', "ref.remote = ''", everybody=True)
-    names = dict(rows)
-    kinds = repo.kinds(names)
-    there = [commit for commit in names if kinds[commit] == "commit"]
-    gone += (commit for commit in names if kinds[commit] == "missing")
-    for commit, lost in islice(connectivity.broken(repo, there), _SHOWN):
-        gone += lost
-        yield Finding(
-            f"{names[commit]} lacks {len(lost)} of its files or folders ({lost[0][:10]})",
-            connectivity.advice(repo),
-        )
-    for oid in dict.fromkeys(gone):
-        path = repo.common_dir / "objects" / oid[:2] / oid[2:]
-        if path.exists():  # where git fetches no other
-            aside = partial(os.replace, path, repo.state_dir / f"damaged-{oid}")
-            yield Finding(
-                f"the file of object {oid[:10]} is damaged, and keeps it away", mend=aside
-            )
 
 
 def _unfinished(repo: Repo) -> Iterator[Finding]:
@@ -288,7 +186,7 @@ def _lost_tags(repo: Repo) -> Iterator[Finding]:
     if own := [f"{gathering.SEEN}{remote}/{owner}" for remote, (_, owner) in owners]:
         tips = repo.refs(*own).values()
         lost += [item.tag for tip in tips for item in gathering.read(repo, tip)[1]]
-    theirs |= {*_noted(repo, record.REMOVED).split()}
+    theirs |= {*damage.noted(repo, record.REMOVED).split()}
     lost = [tag for tag in dict.fromkeys(lost) if tag not in theirs]
     gathering.restore(repo, {tag for tag, item in zip(lost, repo.objects(lost)) if item is None})
     for tag, item in zip(lost, repo.objects(lost)):
@@ -301,14 +199,14 @@ def _lost_tags(repo: Repo) -> Iterator[Finding]:
                 f"to give it one: git update-ref refs/tags/NAME {tag}",
             )
         else:
-            restore = partial(_put_back, repo, f"refs/tags/{found.name}", tag)
+            restore = partial(damage.put_back, repo, f"refs/tags/{found.name}", tag)
             yield Finding(f"the tag {found.name} is gone", mend=restore)
 
 
 def _collected(repo: Repo) -> Iterator[Finding]:
     """Find experiments that lost their tag without ``gitexp rm``, and that git collected."""
-    known = _recorded(repo)
-    tags, removed = repo.refs("refs/tags"), {*_noted(repo, record.REMOVED).split()}
+    known = damage.recorded(repo)
+    tags, removed = repo.refs("refs/tags"), {*damage.noted(repo, record.REMOVED).split()}
     gone = [item for item in known if item[0] not in removed and f"refs/tags/{item[2]}" not in tags]
     if gone:
         there = {row[0] for row in Index(repo).rows('tag."commit"', everybody=True)}
@@ -327,16 +225,6 @@ def _collected(repo: Repo) -> Iterator[Finding]:
                 f"gone without gitexp rm, and collected by git: {message.some(lost, 5)}",
                 f"{connectivity.advice(repo)}; {forget}",
             )
-
-
-def _recorded(repo: Repo) -> list[tuple[str, str, str]]:
-    """Return tag, commit and name of what was recorded here."""
-    return re.findall(_RECORDED, _noted(repo, record.RECORDED))
-
-
-def _noted(repo: Repo, name: str) -> str:
-    """Return what a small file of ours says, "" where there is none."""
-    return (files.read_bytes(repo.state_dir / name) or b"").decode("utf-8", "replace")
 
 
 def _unreachable_tags(repo: Repo) -> list[str]:

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp.repo import Repo
+from gitexp.repo import Repo, locks
 from recording import record
 
 
@@ -253,6 +254,23 @@ def test_a_tag_that_was_lost_is_named_and_is_there_again_when_it_comes_back(
     done = project.run("list")
     assert "exp-1" in done.stdout
     assert not done.stderr
+
+
+def test_who_waits_for_a_lock_says_so(project: Project) -> None:
+    project.gitexp("log", "-M", "m=1")
+    held = locks.Held(project.root / ".git/gitexp/lock")
+    threading.Timer(7, held.close).start()
+    done = project.run("log", "-M", "m=2")
+    assert done.stderr.count("gitexp: waiting for another gitexp") == 1
+    assert gitexp.get("exp-2").metrics["m"] == 2
+
+
+def test_a_mirror_as_remote_gets_experiments(project: Project, tmp_path: Path) -> None:
+    project.git("clone", "-q", "--bare", str(project.root), str(tmp_path / "far.git"))
+    project.git("remote", "add", "--mirror=push", "origin", str(tmp_path / "far.git"))
+    project.gitexp("log", "-M", "m=1")
+    project.gitexp("push")
+    assert "refs/tags/exp-1" in project.git("ls-remote", "origin")
 
 
 def test_whatever_has_the_next_name_an_experiment_gets_one_behind_it(project: Project) -> None:

@@ -213,6 +213,17 @@ def test_one_fault_does_not_keep_doctor_from_saying_so(project: Project) -> None
     assert "take this line out of it: nonsense" in project.error("log", "-M", "a=1")
 
 
+def test_a_folder_that_objects_are_borrowed_from_is_missed(
+    project: Project, tmp_path: Path
+) -> None:
+    record(project, {"lr": 1}, {"a": 1})
+    objects = project.root / ".git/objects"
+    (objects / "info/alternates").write_text(f"{tmp_path / 'far'}\n")
+    assert f"borrowed from {tmp_path / 'far'}" in project.gitexp("doctor", code=1)
+    (tmp_path / "far").mkdir()
+    assert project.gitexp("doctor") == "all is well\n"
+
+
 def test_where_nothing_can_be_recorded_doctor_says_so(project: Project) -> None:
     (project.root / ".git/gitexp").write_text("")
     said = project.gitexp("doctor", code=1)
