@@ -120,12 +120,15 @@ def report(recorded: Recorded, shot: Snapshot) -> None:
     branch went."""
     if shot.taken:
         output.say(f"untracked files taken: {some(shot.taken, 8)}")
-    left: dict[str, list[str]] = {}
+    left: dict[tuple[str, bool], list[str]] = {}
     for path, why in shot.left_out:
-        left.setdefault(why, []).append(path)
-    for why, paths in left.items():
-        output.say(f"left out: {some(paths, 8)} ({why})")
-    if any(not why.startswith(("a submodule", "a git repository", "kept by DVC")) for why in left):
+        named = path in recorded.experiment.extra.get("artifacts", ())
+        left.setdefault((why, named), []).append(path)
+    for (why, named), paths in left.items():
+        how = "kept, since it was named" if named else "left out"
+        output.say(f"{how}: {some(paths, 8)} ({why})")
+    apart = ("a submodule", "a git repository", "kept by DVC")
+    if any(not (named or why.startswith(apart)) for why, named in left):
         output.say(
             "to include such files anyway, git add them, or name them in the setting 'include'"
             " ([tool.gitexp])"
