@@ -42,7 +42,7 @@ def closed(repo: Repo) -> Iterator[Finding]:
     """Find folders into which nothing can be written, so that nothing can be recorded."""
     for place in (repo.state_dir, *(repo.common_dir / name for name in ("objects", "refs/tags"))):
         if os.path.lexists(place) and not (place.is_dir() and os.access(place, os.W_OK)):
-            what = f"{place} is no folder that may be written, and nothing can be recorded"
+            what = f"{place} is not a writable folder, so nothing can be recorded"
             yield Finding(what, f"to see whose it is: ls -ld {shlex.quote(str(place))}")
     alternates = repo.common_dir / "objects/info/alternates"
     for source in (files.read_bytes(alternates) or b"").decode("utf-8", "replace").splitlines():

@@ -256,7 +256,7 @@ def blocked(root: Path, paths: Sequence[str]) -> str | None:
     for way, is_file in _ways(paths):
         here = root / way
         if here.exists() and not (here.is_file() if is_file else here.is_dir()):
-            return f"'{way}' is no {'file' if is_file else 'folder'}, as gitexp needs it"
+            return f"'{way}' is not a {'file' if is_file else 'folder'}, which gitexp needs there"
     return None
 
 

@@ -306,7 +306,7 @@ def test_a_file_where_a_folder_of_ours_goes_leaves_branch_and_work_tree_alone(
 ) -> None:
     (project.root / ".gitexp").write_text("mine\n")
     done = project.run("log", "-M", "m=1")
-    assert "'.gitexp' is no folder, as gitexp needs it" in done.stderr
+    assert "'.gitexp' is not a folder, which gitexp needs there" in done.stderr
     assert project.git("status", "--porcelain") == "?? .gitexp"
     assert gitexp.get("exp-1").metrics["m"] == 1
 
