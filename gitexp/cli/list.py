@@ -193,6 +193,8 @@ def _condition(
     """Return the condition for what was asked for, whether it looks at everybody's, and how many
     that were discarded or resumed it leaves out; say on stderr what it leaves out."""
     condition, everybody, names = asked_for(index, settings, asked)
+    if index.lost:
+        output.say(f"git has lost {some(index.lost)}; to see what may help: gitexp doctor")
     judged = resumed = 0
     if not names and not verdicts["all_verdicts"]:
         condition, judged = query.judged(index, condition, verdicts["discarded"], everybody)

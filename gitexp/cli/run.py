@@ -16,6 +16,7 @@ from gitexp.cli.declare import argument, gathered, option
 from gitexp.formats import environment, params, settings
 from gitexp.formats.errors import GitexpError, UsageError, not_started
 from gitexp.formats.experiment import Experiment
+from gitexp.formats.message import some
 from gitexp.repo import Repo
 from gitexp.runs import active, journal, parsed, start
 from gitexp.runs import command as commands
@@ -134,6 +135,7 @@ def _run(
             click.echo(f"{job.name} {job.short}")
         if live.recorded and live.snapshot:
             shared.report(live.recorded, live.snapshot)
+            _say_missing(repo, live.recorded.experiment, changed["artifact"])
         if ended.found and jobs is None:
             output.say(ended.found)
     except OSError:  # nobody takes it: a full disk, or `| head`; what counts is the command's code
@@ -143,6 +145,17 @@ def _run(
     if not ended.code and live.unrecorded and signs:
         return _UNSIGNED
     return ended.code or int(bool(score and score.faults))
+
+
+def _say_missing(repo: Repo, made: Experiment, artifact: tuple[str, ...]) -> None:
+    """Say which globs fit nothing that was kept."""
+    from gitexp.runs.outputs_kept import matches
+
+    kept = [path.removesuffix(".dvc") for path in made.extra.get("artifacts", ())]
+    globs = {glob: _from_top(repo, (glob,)) for glob in artifact}
+    unmet = [glob for glob in globs if not any(matches(path, globs[glob]) for path in kept)]
+    if unmet:
+        output.say(f"no file that was kept fits --artifact {some(unmet)}, as seen from this folder")
 
 
 def _from_top(repo: Repo, patterns: tuple[str, ...]) -> tuple[str, ...]:

@@ -292,7 +292,8 @@ def _of_lines(data: bytes) -> dict[str, Any] | None:
 def load_file(path: Path) -> dict[str, Any]:
     """Read a params file that somebody gives; raise FormatError where it cannot be read."""
     try:
-        return given(load(path.read_bytes(), str(path)))
+        with open(path, "rb") as file:  # which may be a device without an end
+            return given(load(file.read(MAX_BYTES + 1), str(path)))
     except UsageError as error:
         raise error if isinstance(error, FormatError) else FormatError(f"{path}: {error}") from None
     except OSError as error:

@@ -78,7 +78,7 @@ _NAME = (
 NO_SECRET = (
     r"(?i)(?:^|_)(?:cache|sort|primary|foreign|public|partition|hash|shard|dict|json|group|index"
     r"|row|pad|eos|bos|unk|sep|cls|mask|special|stop|max|min|num|n|next|page|new|total|per|image"
-    r"|idempotency)_?(?:key|token)s?$"
+    r"|idempotency|experiment)_?(?:key|token)s?$"
 )
 _PASSWORD = r"(?i)(?:pass(?:word|wd|phrase|code)?|pwd|secret)s?$"
 _WORD = (  # resnet50, IMAGENET1K, MyModel2, 20240101T1200, 128x128

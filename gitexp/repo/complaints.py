@@ -20,6 +20,16 @@ _EXPLANATIONS = {  # what git says: what we say
     r"dubious ownership in repository at '([^']*)'": (
         "git does not trust {0}, which another user owns; if you do: {trust}'{0}'"
     ),
+    r"unable to normalize alternate object path: (.*)": (
+        "git's objects are borrowed from {0}, which is not there; bring it back, or correct"
+        " .git/objects/info/alternates"
+    ),
+    r"unexpected line in (\S+): (.*)": (
+        "{0} is damaged; to mend it, take this line out of it: {1}"
+    ),
+    r"bad (?:tree )?object|is (?:corrupt|empty)$|reference broken|No such ref: HEAD": (
+        "git says: {line}; to see what is damaged: gitexp doctor"
+    ),
     r"index file (?:corrupt|smaller)|bad (?:index|signature|header)|unknown index entry format": (
         "the git index is corrupt; to build it again: git read-tree HEAD"
     ),
@@ -30,10 +40,10 @@ _EXPLANATIONS = {  # what git says: what we say
         "another git process holds {0}.lock; try again when it is done, and if none is at work:"
         " gitexp doctor --fix"
     ),
-    r"Read-only file system|insufficient permission|[Pp]ermission denied": (
+    r"Read-only file system|insufficient permission|[Pp]ermission denied|tion not permitted": (
         "git may not read or write here: {line}; check the permissions"
     ),
-    r"No space left on device": (
+    r"No space left on device|Out of diskspace": (
         "the disk is full, and git could not write; free some space and try again"
     ),
 }

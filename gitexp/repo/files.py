@@ -83,9 +83,9 @@ def modified(path: Path) -> int:
 
 
 def read_bytes(path: Path) -> bytes | None:
-    """Return what a file holds; None where it cannot be read."""
+    """Return what a file holds; None where it cannot be read, or is none (a pipe has no end)."""
     try:
-        return path.read_bytes()
+        return path.read_bytes() if path.is_file() else None
     except OSError:
         return None
 

@@ -84,9 +84,9 @@ def wait(path: Path) -> None:
         time.sleep(0.02)
 
 
-def met(error: GitError, name: str) -> bool:
-    """Whether git failed since the lock file of ``name`` (a ref, say) was there already."""
-    return f"{name}.lock': File exists" in error.stderr
+def met(error: GitError) -> bool:
+    """Whether git failed since a lock file was there already."""
+    return ".lock': File exists" in error.stderr
 
 
 def _all(repo: Git) -> Iterator[Path]:

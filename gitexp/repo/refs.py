@@ -19,7 +19,10 @@ from gitexp.repo.process import Git, failure, run
 if TYPE_CHECKING:
     import subprocess
 
+    from gitexp.repo import locks
+
 _PRIVATE = ("dvc-", "sign-")  # temporary folders, which may hold a token or use a key
+_LONG = 5.0  # seconds after which it is said what is waited for
 HEAD = ("HEAD", "--symbolic-full-name", "HEAD")
 
 
@@ -136,7 +139,8 @@ class Refs(Git):
             replace(self.make_state_dir(), self.common_dir / ref, f"{oid}\n".encode())
         except OSError as error:
             raise GitError(
-                f"git's refs cannot be written: {error.strerror}; check permissions and disk space"
+                f"{error.filename} cannot be written: {error.strerror}; check permissions and disk"
+                " space"
             ) from None
 
     def unpin(self, ref: str) -> None:
@@ -184,7 +188,10 @@ class Refs(Git):
 
         path = self.make_state_dir() / "lock"
         try:
-            held = locks.Held(path)
+            try:
+                held = locks.Held(path, wait=False)
+            except BlockingIOError:
+                held = _waited_for(path)
         except OSError as error:
             raise _refused(path, error) from None
         with held as file:
@@ -205,8 +212,8 @@ class Refs(Git):
 
             told.touch()
             warnings.warn(
-                "this file system has no locks (flock), so gitexp locks by files as git does; see"
-                " docs/runs.md",
+                "gitexp: this file system has no locks (flock), so it locks by files as git does;"
+                " see docs/runs.md",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -250,6 +257,23 @@ class Refs(Git):
         except OSError as error:
             raise _refused(folder, error) from None
         return folder
+
+
+def _waited_for(path: Path) -> locks.Held:
+    """Take a lock that another process has; say so, once, where that lasts."""
+    import threading
+    import warnings
+
+    from gitexp.repo import locks
+
+    said = f"gitexp: waiting for another gitexp, which holds {path}; to see which: fuser -v {path}"
+    speaker = threading.Timer(_LONG, warnings.warn, (said, RuntimeWarning))
+    speaker.daemon = True
+    speaker.start()
+    try:
+        return locks.Held(path)
+    finally:
+        speaker.cancel()
 
 
 def _refused(path: Path, error: OSError) -> RepositoryError:

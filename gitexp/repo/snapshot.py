@@ -216,7 +216,8 @@ def copy_index(repo: Repo, target: Path) -> tuple[int, ...] | None:
         return None
     except OSError as error:
         raise RepositoryError(
-            f"{source} cannot be copied: {error.strerror}; check permissions and disk space"
+            f"{source} cannot be copied to {target.parent}: {error.strerror}; check permissions and"
+            " disk space"
         ) from None
     return before
 

@@ -7,7 +7,7 @@ import fnmatch
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from gitexp.formats.message import readable, some
@@ -22,12 +22,14 @@ _NO_LFS = "which is not set up here: git lfs install, with git-lfs on the PATH"
 Refused = list[tuple[str, str]]  # paths, and why
 
 
-def told(left_out: Iterable[tuple[str, str]]) -> list[str]:
-    """Return what to say of files that did not enter, a line for each reason."""
-    by_reason: dict[str, list[str]] = {}
+def told(left_out: Iterable[tuple[str, str]], kept: Collection[str]) -> list[str]:
+    """Return what to say of files that did not enter with the code, a line for each reason; some
+    may be ``kept`` as artifacts, since they were named."""
+    by_reason: dict[tuple[str, str], list[str]] = {}
     for path, why in left_out:
-        by_reason.setdefault(why, []).append(path)
-    return [f"left out: {some(paths, 8)} ({why})" for why, paths in by_reason.items()]
+        how = "kept, since it was named" if path in kept else "left out"
+        by_reason.setdefault((how, why), []).append(path)
+    return [f"{how}: {some(paths, 8)} ({why})" for (how, why), paths in by_reason.items()]
 
 
 def permitted(repo: Repo, settings: Settings, paths: list[str]) -> tuple[list[str], Refused]:

@@ -6,19 +6,17 @@ was removed on purpose stays removed.
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 from gitexp.formats import message
-from gitexp.formats.errors import GitError
+from gitexp.formats.errors import GitError, GitexpError
 from gitexp.repo import Repo, files, lock_files
-from gitexp.runs import checkpoints, journal, worktree
+from gitexp.runs import checkpoints, damage, journal, worktree
+from gitexp.runs.damage import Finding as Finding
 from gitexp.runs.finish import PENDING, dead_runs
 from gitexp.store import (
     clone,
@@ -39,28 +37,25 @@ _TRANSIENT = ("log-*.index", "*.pin", "*.new", "scanned.json.*")
 _FOLDERS = ("diff-*", "get-*", "dvc-*", "sign-*", "pushed")
 _OLD = 24 * 3600  # seconds after which a file or pin without an owner is nobody's
 _FSCK = ("fsck", "--unreachable", "--connectivity-only", "--no-reflogs", "--no-progress")
-_SHOWN = 20  # broken experiments that are named
 _MANY = 1_000  # tags of experiments
-_RECORDED = r"(?m)^([0-9a-f]{40}|[0-9a-f]{64}) ([0-9a-f]{40}|[0-9a-f]{64}) (\S+)$"
 QUICK_LOG = "git config log.excludeDecoration 'refs/tags/exp-*'"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that is not as it should be."""
-
-    what: str  # what it is, in one line
-    advice: str = ""  # the next step for the user, where ``--fix`` leaves it alone
-    mend: Callable[[], object] | None = None  # makes it right; None where only the user can
 
 
 def examine(repo: Repo) -> list[Finding]:
     """Return what is wrong with gitexp's own files and refs in a repository; changes nothing."""
     searches = (
-        _locks, _head, _notes, _unfinished, _of_no_run, _pins, _leftovers, _lost_tags, _collected,
-        _broken, _of_history, _names,
+        damage.closed, _locks, damage.refs, damage.head, _notes, _unfinished, _of_no_run, _pins,
+        _leftovers, _lost_tags, _collected, damage.objects, _of_history, _names,
     )  # fmt: skip
-    return [found for search in searches for found in search(repo)]
+    found: dict[tuple[str, str], Finding] = {}  # several may meet one fault
+    for search in searches:
+        try:
+            found |= {(one.what, one.advice): one for one in search(repo)}
+        except (GitexpError, OSError) as error:
+            what = str(error).partition("; to see what is damaged")[0]
+            advice = "to look again: gitexp doctor" if found else "to look for damage: git fsck"
+            found[what, ""] = Finding(what, advice)
+    return [*found.values()]
 
 
 def _locks(repo: Repo) -> Iterator[Finding]:
@@ -78,18 +73,6 @@ def _locks(repo: Repo) -> Iterator[Finding]:
         )
 
 
-def _head(repo: Repo) -> Iterator[Finding]:
-    head = repo.head()
-    ref = repo.common_dir / (head.branch or "HEAD")
-    if head.commit is None and not ref.exists():  # before the first commit
-        return
-    if head.commit is None or next(repo.objects([head.commit])) is None:
-        yield Finding(
-            "the commit that HEAD points to cannot be read",
-            "to see where it was: git reflog; to look for damage: git fsck",
-        )
-
-
 def _notes(repo: Repo) -> Iterator[Finding]:
     tip = repo.tip(notes.REF)
     if tip is None or notes.is_readable(repo, tip):
@@ -102,27 +85,6 @@ def _notes(repo: Repo) -> Iterator[Finding]:
     )
 
 
-def _broken(repo: Repo) -> Iterator[Finding]:
-    """Find tags whose object is gone, and experiments that lack files."""
-    tags = {ref.removeprefix("refs/tags/"): oid for ref, oid in repo.refs("refs/tags").items()}
-    kinds = repo.kinds(tags.values())
-    for name, oid in tags.items():
-        if kinds[oid] == "missing":
-            yield Finding(
-                f"the tag {name} points to nothing",
-                f"to remove it: git update-ref -d refs/tags/{name}; {connectivity.advice(repo)}",
-            )
-    rows = Index(repo).rows('tag."commit", ref.name', "ref.remote = ''", everybody=True)
-    names = dict(rows)
-    kinds = repo.kinds(names)
-    there = [commit for commit in names if kinds[commit] == "commit"]
-    for commit, lost in islice(connectivity.broken(repo, there), _SHOWN):
-        yield Finding(
-            f"{names[commit]} lacks {len(lost)} of its files or folders ({lost[0][:10]})",
-            connectivity.advice(repo),
-        )
-
-
 def _unfinished(repo: Repo) -> Iterator[Finding]:
     """Find what killed writers and runs had not come to."""
     if result_paths.has_pending(repo):
@@ -133,8 +95,7 @@ def _unfinished(repo: Repo) -> Iterator[Finding]:
         )
     path = repo.state_dir / "index.sqlite"
     if path.exists() and is_damaged(path):
-        mend = partial(path.unlink, missing_ok=True)
-        yield Finding("the cache of experiments is damaged", mend=mend)
+        yield Finding("the cache of experiments is damaged", mend=partial(_remove, path))
     for folder in dead_runs(repo):
         yield Finding(
             f"run {folder.name} died and is not recorded",
@@ -181,9 +142,8 @@ def _leftovers(repo: Repo) -> Iterator[Finding]:
     for pattern in (*_TRANSIENT, *_FOLDERS):
         for item in sorted(repo.state_dir.glob(pattern)):
             if _age(item) > _OLD:
-                remove = shutil.rmtree if item.is_dir() else partial(Path.unlink, missing_ok=True)
                 what = f"{item.name} in .git/gitexp is left over and no longer used"
-                yield Finding(what, mend=partial(remove, item))
+                yield Finding(what, mend=partial(_remove, item))
 
 
 def _of_history(repo: Repo) -> Iterator[Finding]:
@@ -225,7 +185,7 @@ def _lost_tags(repo: Repo) -> Iterator[Finding]:
     if own := [f"{gathering.SEEN}{remote}/{owner}" for remote, (_, owner) in owners]:
         tips = repo.refs(*own).values()
         lost += [item.tag for tip in tips for item in gathering.read(repo, tip)[1]]
-    theirs |= {*files.read_text(repo.state_dir / record.REMOVED).split()}
+    theirs |= {*damage.noted(repo, record.REMOVED).split()}
     lost = [tag for tag in dict.fromkeys(lost) if tag not in theirs]
     gathering.restore(repo, {tag for tag, item in zip(lost, repo.objects(lost)) if item is None})
     for tag, item in zip(lost, repo.objects(lost)):
@@ -238,15 +198,14 @@ def _lost_tags(repo: Repo) -> Iterator[Finding]:
                 f"to give it one: git update-ref refs/tags/NAME {tag}",
             )
         else:
-            restore = partial(_restore, repo, found.name, tag)
+            restore = partial(damage.put_back, repo, f"refs/tags/{found.name}", tag)
             yield Finding(f"the tag {found.name} is gone", mend=restore)
 
 
 def _collected(repo: Repo) -> Iterator[Finding]:
     """Find experiments that lost their tag without ``gitexp rm``, and that git collected."""
-    known = re.findall(_RECORDED, files.read_text(repo.state_dir / record.RECORDED))
-    removed = {*files.read_text(repo.state_dir / record.REMOVED).split()}
-    tags = repo.refs("refs/tags")
+    known = damage.recorded(repo)
+    tags, removed = repo.refs("refs/tags"), {*damage.noted(repo, record.REMOVED).split()}
     gone = [item for item in known if item[0] not in removed and f"refs/tags/{item[2]}" not in tags]
     if gone:
         there = {row[0] for row in Index(repo).rows('tag."commit"', everybody=True)}
@@ -275,9 +234,11 @@ def _unreachable_tags(repo: Repo) -> list[str]:
     return [line.split()[2] for line in lines if line.startswith("unreachable tag ")]
 
 
-def _restore(repo: Repo, name: str, tag: str) -> None:
-    with record.locked(repo) as fd:
-        repo.update_refs([f"create refs/tags/{name} {tag}"], "gitexp: doctor", [fd])
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _age(path: Path) -> float:

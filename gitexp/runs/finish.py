@@ -194,7 +194,7 @@ def _recover(repo: Repo, folder: Path, sign: bool | None) -> store.Recorded | No
     if not facts and journal.holds_anything(folder):
         raise UsageError(
             f"its run.json cannot be read; what it logged stays in {folder}, for gitexp log"
-            " --params-file and --metrics-file"
+            f" --params-file and --metrics-file; to let it go: rm -r '{folder}'"
         )
     began = "snapshot" in facts and (facts.get("inherited") or not facts.get("resuming"))
     if not began or _is_recorded(repo, facts["id"]):

@@ -213,7 +213,9 @@ class LiveRun:
         else:
             closed.say_unkept()
             if self.speaks and self.recorded and self.snapshot:
-                closed.say(*self.recorded.warnings, *untracked.told(self.snapshot.left_out))
+                kept = self.recorded.experiment.extra.get("artifacts", ())
+                left_out = untracked.told(self.snapshot.left_out, kept)
+                closed.say(*self.recorded.warnings, *left_out)
         finally:
             if self._repo is not None:  # a trial's worker may have to push it before it lets go
                 closed.release()

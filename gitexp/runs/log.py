@@ -254,6 +254,7 @@ def log(
     recorded, shot = record_work_tree(
         here, entry, Details(*said), known=known, status=status, began=started
     )
-    for text in (*recorded.warnings, *untracked.told(shot.left_out)):
+    left_out = untracked.told(shot.left_out, recorded.experiment.extra.get("artifacts", ()))
+    for text in (*recorded.warnings, *left_out):
         warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=2)
     return recorded.experiment

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from gitexp.formats.errors import GitError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, collector
-from gitexp.repo.lock_files import met
 from gitexp.store import names
 from gitexp.store import record as store
 from gitexp.store.entry import Entry, write_objects
@@ -63,7 +62,7 @@ def record(
                 break
             except GitError as error:
                 taken = {ref.removeprefix("refs/tags/") for ref in repo.refs("refs/tags")}
-                locked = [at for at, name in enumerate(called) if met(error, f"refs/tags/{name}")]
+                locked = [at for at, name in enumerate(called) if names.is_taken(error, name)]
                 if attempt == _TRIES - 1 or not (locked or taken & {*called}):
                     raise
                 number = max([names.highest(repo, scan=True), *(number + at for at in locked)]) + 1

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
-from gitexp.formats.errors import NotFoundError
+from gitexp.formats.errors import GitError, NotFoundError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
 
@@ -14,7 +15,7 @@ def check_present(repo: Repo, commit: str) -> bytes:
     found = repo.loose(commit) or next(repo.objects([commit]))
     if found is None:
         shallow = "this clone is shallow: git fetch --unshallow"
-        hint = shallow if repo.is_shallow else "to look for it: gitexp pull"
+        hint = shallow if repo.is_shallow else advice(repo)
         raise NotFoundError(f"the commit {commit[:10]} is not in this repository; {hint}")
     return found.data
 
@@ -25,14 +26,18 @@ def full_message(repo: Repo, commit: str) -> str:
 
 
 def missing(repo: Repo, commits: Sequence[str]) -> list[str]:
-    """Return the hashes of the files and folders of some commits that are gone; one process."""
+    """Return the hashes of the files and folders of some commits that are gone, or no objects any
+    more, as a power cut leaves them."""
     if not commits or is_partial(repo):
         return []
+    asked = ("rev-list", "--objects", "--no-object-names", "--no-walk", "--missing=print")
     tips = "".join(f"{commit}\n" for commit in commits).encode()
-    listed = repo.git(
-        "rev-list", "--objects", "--no-walk", "--missing=print", "--stdin", stdin=tips
-    )
-    return [line[1:].decode() for line in listed.split(b"\n") if line.startswith(b"?")]
+    try:
+        listed = repo.line(*asked, "--stdin", stdin=tips).split()
+    except GitError as error:  # a damaged folder, beyond which git does not look
+        return re.findall(r"\b[0-9a-f]{40,64}\b", error.stderr)[:1] or [*commits[:1]]
+    gone = [oid[1:] for oid in listed if oid.startswith("?")]
+    return gone + repo.absent([oid for oid in listed if not oid.startswith("?")])
 
 
 def broken(repo: Repo, commits: Sequence[str]) -> Iterator[tuple[str, list[str]]]:

@@ -45,10 +45,15 @@ _SPOILT = (
 
 
 class Index:
-    """All experiments of a repository, up to date as of its making."""
+    """All experiments of a repository, up to date as of its making.
+
+    Attributes:
+        lost: the names of tags whose objects are gone or damaged.
+    """
 
     def __init__(self, repo: Repo, progress: Progress | None = None) -> None:
         self.repo = repo
+        self.lost: list[str] = []
         self._progress = progress
         self._db = self._opened(repo.state_dir / "index.sqlite")
 
@@ -78,7 +83,7 @@ class Index:
             if db.execute("SELECT seen FROM state").fetchone()[0] != ref_scan.look(self.repo):
                 from gitexp.store import index_update
 
-                index_update.catch_up(db, self.repo, self._progress)
+                self.lost = index_update.catch_up(db, self.repo, self._progress)
                 self.repo.share()
         except BaseException:
             db.close()

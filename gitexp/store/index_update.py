@@ -32,16 +32,19 @@ _FALSE = f"{TAGS}refs/"  # a tag that git filter-repo makes of a ref which is no
 Progress = Callable[[int, int], None]
 
 
-def catch_up(db: sqlite3.Connection, repo: Repo, progress: Progress | None) -> None:
-    """Bring all tables to what the refs and notes say now."""
+def catch_up(db: sqlite3.Connection, repo: Repo, progress: Progress | None) -> list[str]:
+    """Bring all tables to what the refs and notes say now; return the names of tags that git has
+    lost."""
     # at most 64 MB, where the keys of 100,000 experiments come in no order
     db.execute("PRAGMA cache_size = -64000")
     db.execute("BEGIN IMMEDIATE")
     try:
         seen, removed, added = _changes(db, repo)
-        _follow(db, repo, removed, added, progress)
-        db.execute("UPDATE state SET seen = ?", [seen])
+        lost = _follow(db, repo, removed, added, progress)
+        # what comes back is a ref as before, and only a look at all of them finds it
+        db.execute("UPDATE state SET seen = ?", [b"" if lost else seen])
         db.execute("COMMIT")
+        return lost
     except BaseException:
         with suppress(sqlite3.Error):
             db.execute("ROLLBACK")
@@ -87,8 +90,9 @@ def _follow(
     removed: Mapping[str, str],
     added: Mapping[str, str],
     progress: Progress | None,
-) -> None:
-    """Bring all tables up to date with the refs that were removed and added."""
+) -> list[str]:
+    """Bring all tables up to date with the refs that were removed and added; return the names of
+    tags whose objects are gone or damaged, which have no row until they are back."""
     db.executemany("DELETE FROM ref WHERE ref = ?", [(ref,) for ref in removed])
     db.executemany("DELETE FROM tip WHERE ref = ?", [(ref,) for ref in removed])
     ours = {ref: tag for ref, tag in added.items() if ref.startswith((TAGS, REMOTES))}
@@ -99,7 +103,9 @@ def _follow(
     # exp-9 before exp-10: so they also lie, and are read, on disk
     in_time = sorted(tags, key=lambda item: (len(item[1]), item[1]))
     fresh = [tag for tag in dict(in_time) if tag not in known]
-    _read_tags(db, fresh, repo.objects(fresh), progress)
+    lost = _read_tags(db, fresh, repo.objects(fresh), progress)
+    names = [ref.removeprefix(TAGS) for tag, ref in tags if tag in lost]
+    tags = [item for item in tags if item[0] not in lost]
     _name(db, repo, tags)
     before, now = (
         {ref: oid for ref, oid in refs.items() if ref.startswith(gathering.SEEN)}
@@ -112,6 +118,7 @@ def _follow(
     if removed.keys() - added.keys() or any(ref.startswith((TAGS, REMOTES)) for ref in removed):
         db.execute("DELETE FROM tag WHERE number NOT IN (SELECT number FROM ref)")
     _read_notes(db, repo, notes.REF in {*removed, *added}, fresh)
+    return names
 
 
 def _known(db: sqlite3.Connection, tags: Iterable[str]) -> dict[str, int]:
@@ -220,14 +227,18 @@ def _read_tags(
     tags: Sequence[str],
     objects: Iterable[Object | None],
     progress: Progress | None = None,
-) -> None:
-    """Add a row for each tag object, an empty one for what is not an experiment."""
+) -> list[str]:
+    """Add a row for each tag object, an empty one for what is not an experiment; return those that
+    are not there."""
     known: set[tuple[str, ...]] = set()
+    lost: list[str] = []
 
     def row(at: int, tag: str, item: Object | None) -> tuple[Any, ...]:
         if progress and (at % 200 == 0 or at == len(tags)):
             progress(at, len(tags))
         found = message.parse_tag(item.data) if item and item.kind == "tag" else None
+        if item is None:
+            lost.append(tag)
         if found is None:
             return tag, None, None, None, None, None, None, "[]", None
         summary, resumes = found.summary, found.summary.get("resumes")
@@ -242,6 +253,8 @@ def _read_tags(
 
     insert = f"INSERT OR IGNORE INTO tag VALUES (NULL{', ?' * 9}, '[]', '[]', NULL, NULL)"
     db.executemany(insert, map(row, range(1, len(tags) + 1), tags, objects))
+    db.executemany("DELETE FROM tag WHERE id = ?", [(tag,) for tag in lost])
+    return lost
 
 
 def _note_names(db: sqlite3.Connection, summary: Mapping[str, Any]) -> None:

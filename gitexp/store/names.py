@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from gitexp.formats.errors import UsageError
+from gitexp.formats.errors import GitError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, files
 
@@ -52,6 +52,13 @@ def check_name(repo: Repo, name: str) -> str:
     if known := Index(repo).named(name):
         raise UsageError(f"'{name}' is a name of {known.name} already; choose another name")
     return name
+
+
+def is_taken(error: GitError, name: str) -> bool:
+    """Whether git refused a tag since something else has its name: a tag, one below it, a lock, an
+    empty file, or a link to a branch."""
+    taken = rf"refs/tags/{re.escape(name)}(\.lock)?': .*(exists|broken)|write non-commit object"
+    return re.search(taken, error.stderr) is not None
 
 
 def check_label(label: str) -> str:

@@ -90,12 +90,15 @@ def _without_secrets(repo: Repo, event: Mapping[str, Any]) -> dict[str, Any]:
     from gitexp.store.entry import settings_of
 
     told = {key: event[key] for key in ("note", "because") if key in event}
+    if str(event.get("label", ""))[:1] == "+":  # an old one can still be taken away
+        told["label"] = event["label"]
     hidden: list[str] = []
     if told and settings_of(repo).scan_secrets:
         told = redaction.without_secrets(told, hidden=hidden)
     if hidden:
         warnings.warn(
-            "the text may hold a secret, which reads ***; to record it, set scan_secrets = false",
+            "gitexp: the text may hold a secret, which reads ***; to record it, set scan_secrets ="
+            " false",
             RuntimeWarning,
             stacklevel=3,
         )

@@ -138,6 +138,7 @@ class _Recording:
         try:
             change.prepare([*commands, *([f"delete {self.pending}"] if self.pending else [])])
         except GitError as error:
+            result_paths.drop_pending(self.repo)
             self._learn(error, moves)
             return False
         if moves and not self.index.lock():
@@ -157,12 +158,12 @@ class _Recording:
         elif self.repo.refs(f"refs/tags/{self.name}"):
             if self.draft.name:
                 raise names.taken(self.name) from None
-            self.number = names.highest(self.repo, scan=True) + 1
-        elif not self.draft.name and lock_files.met(error, f"refs/tags/{self.name}"):
+            self.number = max(self.number, names.highest(self.repo, scan=True)) + 1
+        elif not self.draft.name and names.is_taken(error, self.name):
             self.number += 1
         elif moves and self.repo.head() != self.snapshot.head:
             self.why = "the branch moved meanwhile"
-        elif moves and lock_files.met(error, ""):
+        elif moves and lock_files.met(error):
             self.why = str(error).partition(";")[0]
         else:
             raise error
@@ -289,8 +290,8 @@ def _why_beside(repo: Repo, snapshot: Snapshot, draft: Draft, back: Sequence[str
         return f"{under_way} is under way"
     if snapshot.staged_apart:
         return f"'{snapshot.staged_apart[0]}' is staged with other content than it has on disk"
-    if link := result_paths.linked(repo.root, (*back, *snapshot.previous)):
-        return f"'{link}' is a symbolic link, and gitexp writes nothing through one"
+    if blocked := result_paths.blocked(repo.root, (*back, *snapshot.previous)):
+        return blocked
     if not repo.head_unmoved(snapshot.head):
         return "another branch was checked out since the start"
     if repo.tip(snapshot.head.branch) != snapshot.head.commit:

@@ -159,6 +159,8 @@ def _nothing(index: Index, ref: str) -> Experiment:
     if ref in ("best", "worst"):
         raise NotFoundError(f"the {ref} by which metric? {ref}:METRIC, for example {ref}:loss")
     shown = f"exp-{ref}" if ref.isdigit() else ref
+    if shown in index.lost:
+        raise NotFoundError(f"git has lost {shown}; to see what may bring it back: gitexp doctor")
     theirs = next((name for name in names if name.endswith(f"/{shown}")), "")
     near = did_you_mean(theirs or shown, names) or " To see them: gitexp list"
     hint = near if names else " There is none yet; to record one: gitexp run -- COMMAND"

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -241,14 +242,31 @@ def write_back(
 def linked(root: Path, paths: Iterable[str]) -> str | None:
     """Return the first symbolic link on the way to one of the paths, at which no file of ours may
     be written; None where there is none."""
-    ways = (way.as_posix() for path in paths for way in (*reversed(Path(path).parents), Path(path)))
-    return next((way for way in ways if (root / way).is_symlink()), None)
+    return next((way for way, _ in _ways(paths) if (root / way).is_symlink()), None)
+
+
+def blocked(root: Path, paths: Sequence[str]) -> str | None:
+    """Return why no file of ours may be written at one of the paths (a link, a pipe, a file in the
+    place of a folder); None where it may."""
+    if link := linked(root, paths):
+        return f"'{link}' is a symbolic link, and gitexp writes nothing through one"
+    for way, is_file in _ways(paths):
+        here = root / way
+        if here.exists() and not (here.is_file() if is_file else here.is_dir()):
+            return f"'{way}' is not a {'file' if is_file else 'folder'}, which gitexp needs there"
+    return None
+
+
+def _ways(paths: Iterable[str]) -> Iterator[tuple[str, bool]]:
+    """Yield the folders on the way to each path, then itself, and whether it is that."""
+    for path in map(Path, paths):
+        yield from ((way.as_posix(), way == path) for way in (*reversed(path.parents), path))
 
 
 def _put(repo: Repo, path: str, content: bytes | Path) -> None:
     target = repo.root / path
-    if link := linked(repo.root, [path]):
-        raise OSError(errno.ELOOP, f"'{link}' is a symbolic link")
+    if why := blocked(repo.root, [path]):
+        raise OSError(errno.ELOOP, why)
     try:
         # not in the work tree, where a killed writer would leave it for the next snapshot
         files.replace(repo.state_dir, target, content)
@@ -279,13 +297,10 @@ def adopt(repo: Repo, path: str) -> None:
 
 
 def _is_ours(repo: Repo, path: str, written: Mapping[str, Any]) -> bool:
-    try:
-        if (repo.root / path).is_symlink():
-            return False
-        data = (repo.root / path).read_bytes()
-    except FileNotFoundError:
+    if not os.path.lexists(repo.root / path):
         return True
-    except OSError:
+    data = None if (repo.root / path).is_symlink() else read_bytes(repo.root / path)
+    if data is None:
         return False
     oid = repo.hash_of("blob", data)
     if written.get(path) == oid:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gitexp.formats import message
 from gitexp.repo import Repo
-from gitexp.store import gathering, notes
+from gitexp.store import connectivity, gathering, notes
 from gitexp.store.index import Index
 from gitexp.store.ref_scan import REMOTES, TAGS
 
@@ -39,8 +39,8 @@ def examine(repo: Repo) -> Iterator[Found]:
     gone = _without_commit(repo)
     if gone:
         what = f"the commits of {len(gone)} experiments are gone: {', '.join(gone[:5])}"
-        advice = f"where history was rewritten, to drop such a tag: git tag -d {gone[0]}"
-        yield what, f"{advice}; see {_DOCS}", None
+        drop = f"where history was rewritten, to drop such a tag: git tag -d {gone[0]}; see {_DOCS}"
+        yield what, f"{connectivity.advice(repo)}; {drop}", None
 
 
 def _of_filter_repo(repo: Repo) -> dict[str, str]:

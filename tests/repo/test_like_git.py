@@ -7,13 +7,15 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+import gitexp
 from conftest import Project
-from gitexp.repo import Repo
+from gitexp.repo import Repo, locks
 from recording import record
 
 
@@ -232,6 +234,81 @@ def test_what_is_lost_is_named_by_doctor_and_stops_a_checkout(
     assert project.gitexp("doctor") == "all is well\n"
     _lose(project, "HEAD")
     assert "HEAD points to cannot be read" in project.gitexp("doctor", code=1)
+
+
+def test_a_tag_that_was_lost_is_named_and_is_there_again_when_it_comes_back(
+    project: Project, tmp_path: Path
+) -> None:
+    for number in (1, 2):
+        project.gitexp("log", "-M", f"m={number}")
+    project.git("clone", "-q", "--bare", str(project.root), str(tmp_path / "far.git"))
+    project.git("remote", "add", "origin", str(tmp_path / "far.git"))
+    _lose(project, "exp-1")
+    for _ in range(2):
+        done = project.run("list")
+        assert "git has lost exp-1; to see what may help: gitexp doctor" in done.stderr
+        assert "exp-1" not in done.stdout
+    assert "git has lost exp-1" in project.error("show", "exp-1", code=3)
+    project.git("update-ref", "-d", "refs/tags/exp-1")
+    project.git("fetch", "-q", "--refetch", "--tags", "origin")
+    done = project.run("list")
+    assert "exp-1" in done.stdout
+    assert not done.stderr
+
+
+def test_who_waits_for_a_lock_says_so(project: Project) -> None:
+    project.gitexp("log", "-M", "m=1")
+    held = locks.Held(project.root / ".git/gitexp/lock")
+    threading.Timer(7, held.close).start()
+    done = project.run("log", "-M", "m=2")
+    assert done.stderr.count("gitexp: waiting for another gitexp") == 1
+    assert gitexp.get("exp-2").metrics["m"] == 2
+
+
+def test_a_mirror_as_remote_gets_experiments(project: Project, tmp_path: Path) -> None:
+    project.git("clone", "-q", "--bare", str(project.root), str(tmp_path / "far.git"))
+    project.git("remote", "add", "--mirror=push", "origin", str(tmp_path / "far.git"))
+    project.gitexp("log", "-M", "m=1")
+    project.gitexp("push")
+    assert "refs/tags/exp-1" in project.git("ls-remote", "origin")
+
+
+def test_whatever_has_the_next_name_an_experiment_gets_one_behind_it(project: Project) -> None:
+    def is_recorded(name: str) -> None:
+        project.gitexp("log", "-M", "m=1")
+        assert gitexp.get(name).metrics["m"] == 1
+
+    project.git("tag", "exp-1/x")
+    is_recorded("exp-2")
+    project.git("tag", "exp-3/x")
+    project.git("tag", "exp-4/y/z")
+    project.git("pack-refs", "--all", "--prune")
+    is_recorded("exp-5")
+    project.git("symbolic-ref", "refs/tags/exp-6", "refs/heads/nowhere")
+    is_recorded("exp-7")
+    (project.root / ".git/refs/tags/exp-8").write_bytes(b"")
+    is_recorded("exp-9")
+    assert "exp-8 is damaged" in project.gitexp("doctor", code=1)
+    assert "killed" not in project.gitexp("doctor", code=1)
+
+
+@pytest.mark.parametrize("name", ["params.yml", "metrics.csv", ".gitexp/requirements.txt"])
+def test_a_pipe_in_the_place_of_a_result_stops_nothing(project: Project, name: str) -> None:
+    (project.root / name).parent.mkdir(exist_ok=True)
+    os.mkfifo(project.root / name)
+    project.gitexp("run", "--", "true")
+    assert stat.S_ISFIFO((project.root / name).lstat().st_mode)
+    assert not project.git("status", "--porcelain")
+
+
+def test_a_file_where_a_folder_of_ours_goes_leaves_branch_and_work_tree_alone(
+    project: Project,
+) -> None:
+    (project.root / ".gitexp").write_text("mine\n")
+    done = project.run("log", "-M", "m=1")
+    assert "'.gitexp' is not a folder, which gitexp needs there" in done.stderr
+    assert project.git("status", "--porcelain") == "?? .gitexp"
+    assert gitexp.get("exp-1").metrics["m"] == 1
 
 
 def test_broken_notes_of_a_remote_stay_there_and_broken_ones_here_are_mended(

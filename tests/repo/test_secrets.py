@@ -250,16 +250,28 @@ def test_secrets_stay_out_of_params_output_and_failures(project: Project) -> Non
     assert "using ***" in gitexp.get("exp-1").read(".gitexp/output.log").decode()
 
 
+def test_a_file_that_was_named_is_not_said_to_be_left_out(project: Project) -> None:
+    for name in ("named.json", "found.json"):
+        (project.root / name).write_text(f'{{"token": "{made_up(18)["GITHUB_TOKEN"]}"}}\n')
+    said = project.run("log", "-M", "a=1", "--artifact", "named.json").stderr
+    assert "kept, since it was named: named.json (may be a secret" in said
+    assert "left out: found.json (may be a secret" in said
+    recorded = project.git("ls-tree", "--name-only", "exp-1").split()
+    assert "named.json" in recorded
+    assert "found.json" not in recorded
+
+
 def test_secrets_stay_out_of_notes_and_verdicts(project: Project) -> None:
     token = made_up(17)["GITHUB_TOKEN"]
     project.gitexp("log", "-M", "a=1")
     for words in (
         ["note", "exp-1", f"with {token}"],
         ["keep", "exp-1", "--because", f"as {token}"],
+        ["label", "exp-1", f"+{token}"],
     ):
         done = project.run(*words)
         assert done.returncode == 0, done.stderr
-        assert "the text may hold a secret" in done.stderr
+        assert done.stderr.startswith("gitexp: the text may hold a secret")
     noted = project.git("log", "-p", "refs/notes/gitexp")
     assert token not in noted
     assert "with ***" in noted

@@ -592,3 +592,10 @@ def test_a_params_file_in_a_form_of_the_scripts_own_stays_as_it_is(project: Proj
         assert gitexp.get(f"exp-{number}").params["depth"] == number
         assert gitexp.get(f"exp-{number}").params["lr"] == 1e-05
     assert "params.yml" not in project.git("status", "--porcelain")
+
+
+def test_a_glob_of_artifacts_that_fits_nothing_is_said(project: Project) -> None:
+    script = "open('model.bin', 'w').write('1')"
+    command = ["--artifact", "mdl.*", "--artifact", "*.bin", "--", sys.executable, "-c", script]
+    said = project.run("run", *command).stderr
+    assert "no file that was kept fits --artifact mdl.*, as seen" in said

@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import gitexp
 from conftest import Project
 from recording import record
@@ -177,3 +179,76 @@ def test_past_a_thousand_experiments_the_setting_for_a_quick_log_is_named(projec
     subprocess.run(command, shell=True, check=True)  # noqa: S602
     assert "exp-" not in project.git("log", "--decorate")
     assert project.gitexp("doctor").strip() == "all is well"
+
+
+@pytest.mark.parametrize("ref", ["refs/heads/main", "refs/tags/exp-1", "refs/notes/gitexp"])
+def test_a_ref_that_a_power_cut_emptied_is_found_and_put_back(project: Project, ref: str) -> None:
+    record(project, {"lr": 1}, {"a": 1})
+    project.gitexp("label", "exp-1", "+kept")
+    was = project.git("rev-parse", ref)
+    (project.root / ".git" / ref).write_bytes(b"")
+    assert f"{ref} is damaged" in project.gitexp("doctor", code=1)
+    project.run("doctor", "--fix")
+    assert project.git("rev-parse", ref) == was
+    assert project.gitexp("doctor") == "all is well\n"
+    project.gitexp("log", "-M", "a=2")
+    assert gitexp.get("exp-1").labels == ("kept",)
+
+
+def test_a_damaged_ref_of_unknown_value_is_left_with_what_to_do(project: Project) -> None:
+    record(project, {"lr": 1}, {"a": 1})
+    (project.root / ".git/refs/tags/mine").write_bytes(b"\0" * 41)
+    said = project.gitexp("doctor", "--fix", code=1)
+    assert f"rm {project.root / '.git/refs/tags/mine'}" in said
+    assert "git update-ref refs/tags/mine HASH" in said
+
+
+def test_one_fault_does_not_keep_doctor_from_saying_so(project: Project) -> None:
+    record(project, {"lr": 1}, {"a": 1})
+    project.git("pack-refs", "--all")
+    with open(project.root / ".git/packed-refs", "a") as file:
+        file.write("nonsense\n")
+    said = project.gitexp("doctor", code=1)
+    assert said.count("take this line out of it: nonsense") == 1
+    assert "take this line out of it: nonsense" in project.error("log", "-M", "a=1")
+
+
+def test_a_folder_that_objects_are_borrowed_from_is_missed(
+    project: Project, tmp_path: Path
+) -> None:
+    record(project, {"lr": 1}, {"a": 1})
+    objects = project.root / ".git/objects"
+    (objects / "info/alternates").write_text(f"{tmp_path / 'far'}\n")
+    assert f"borrowed from {tmp_path / 'far'}" in project.gitexp("doctor", code=1)
+    (tmp_path / "far").mkdir()
+    assert project.gitexp("doctor") == "all is well\n"
+
+
+def test_where_nothing_can_be_recorded_doctor_says_so(project: Project) -> None:
+    (project.root / ".git/gitexp").write_text("")
+    said = project.gitexp("doctor", code=1)
+    assert "nothing can be recorded" in said
+    assert f"ls -ld {project.root / '.git/gitexp'}" in said
+
+
+@pytest.mark.parametrize("what", ["exp-1:params.yml", "exp-1^{tree}", "exp-1^{commit}", "exp-1"])
+def test_objects_that_a_power_cut_emptied_are_found_and_can_be_fetched_again(
+    project: Project, tmp_path: Path, what: str
+) -> None:
+    for at in (1, 2):
+        record(project, {"lr": at}, {"a": at})
+    project.git("clone", "-q", "--bare", str(project.root), str(tmp_path / "far.git"))
+    project.git("remote", "add", "origin", str(tmp_path / "far.git"))
+    oid = project.git("rev-parse", what)
+    path = project.root / ".git/objects" / oid[:2] / oid[2:]
+    path.unlink()  # which the clone shares
+    path.touch()
+    said = project.gitexp("doctor", "--fix", code=1)
+    assert f"mended: the file of object {oid[:10]} is damaged" in said
+    if what == "exp-1":
+        assert "git update-ref -d refs/tags/exp-1; then, to bring back" in said
+        project.git("update-ref", "-d", "refs/tags/exp-1")
+    assert "git fetch --refetch --tags origin" in said
+    project.git("fetch", "-q", "--refetch", "--tags", "origin")
+    assert project.gitexp("doctor") == "all is well\n"
+    assert gitexp.get("exp-1").read("params.yml") == b"lr: 1\n"

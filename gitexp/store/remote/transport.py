@@ -263,7 +263,8 @@ def push(
         "--dry-run": dry_run,
         "--no-verify": not verify,
     }
-    asked = ["push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no"]
+    asked = ["-c", f"remote.{remote.name}.mirror=false"]  # which would take no refspecs
+    asked += ["push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no"]
     asked += [option for option, wanted in options.items() if wanted]
     done = repo.exchange(*asked, "--", remote.name, *refspecs, progress=progress, hooks=True)
     updates = [item for item in map(_update, done.stdout.splitlines()) if item]
