@@ -31,7 +31,8 @@ from gitexp.store import (
     result_paths,
     rewritten_history,
 )
-from gitexp.store.index import Index, is_damaged
+from gitexp.store.index import FILE, Index, is_damaged
+from gitexp.store.names import highest_known
 
 _TRANSIENT = ("log-*.index", "*.pin", "*.new", "scanned.json.*")
 # temporary ones, of which that of a killed transfer with DVC may hold a token; and one that pushes
@@ -137,7 +138,7 @@ def _unfinished(repo: Repo) -> Iterator[Finding]:
             " you changed since will stay as it is",
             mend=partial(record.finish_interrupted, repo),
         )
-    path = repo.state_dir / "index.sqlite"
+    path = repo.state_dir / FILE
     if path.exists() and is_damaged(path):
         mend = partial(path.unlink, missing_ok=True)
         yield Finding("the cache of experiments is damaged", mend=mend)
@@ -217,7 +218,7 @@ def _lost_tags(repo: Repo) -> Iterator[Finding]:
     """Find experiments that lost their tag without ``gitexp rm``, as by ``git fetch --prune-tags``:
     neither what lost a race for its name, nor a dead run's, nor another clone's."""
     # a shallow fetch brings tags without a ref
-    recorded_here = not repo.is_shallow or (repo.state_dir / "highest").exists()
+    recorded_here = not repo.is_shallow or highest_known(repo) > 0
     lost = _unreachable_tags(repo) if recorded_here else []
     known = clone.load(repo)
     if not lost and known is None:
