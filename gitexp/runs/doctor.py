@@ -32,7 +32,7 @@ from gitexp.store import (
     rewritten_history,
 )
 from gitexp.store.index import FILE, Index, is_damaged
-from gitexp.store.names import highest_known
+from gitexp.store.names import HIGHEST
 
 _TRANSIENT = ("log-*.index", "*.pin", "*.new", "scanned.json.*")
 # temporary ones, of which that of a killed transfer with DVC may hold a token; and one that pushes
@@ -218,7 +218,7 @@ def _lost_tags(repo: Repo) -> Iterator[Finding]:
     """Find experiments that lost their tag without ``gitexp rm``, as by ``git fetch --prune-tags``:
     neither what lost a race for its name, nor a dead run's, nor another clone's."""
     # a shallow fetch brings tags without a ref
-    recorded_here = not repo.is_shallow or highest_known(repo) > 0
+    recorded_here = not repo.is_shallow or (repo.state_dir / HIGHEST).exists()
     lost = _unreachable_tags(repo) if recorded_here else []
     known = clone.load(repo)
     if not lost and known is None:

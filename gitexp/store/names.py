@@ -10,6 +10,7 @@ from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, files
 
+HIGHEST = "highest"  # below .git/gitexp: the highest number that was given
 _OWN_NAME = re.compile(r"exp-[0-9]+")
 _GITS_OWN = {"HEAD", "FETCH_HEAD", "ORIG_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD"}
 
@@ -75,7 +76,7 @@ def highest_known(repo: Repo) -> int:
     """Return the highest number given in this clone so far; it changes whenever somebody records
     here."""
     try:
-        return int((repo.state_dir / "highest").read_text())
+        return int((repo.state_dir / HIGHEST).read_text())
     except (OSError, ValueError):
         return 0
 
@@ -92,7 +93,7 @@ def highest(repo: Repo, scan: bool = False) -> int:
     places = (refs / "tags", repo.common_dir / "packed-refs", repo.common_dir / "reftable")
     of_dvc = (Path(folder) for folder, _, _ in os.walk(refs / "exps"))  # which may vanish meanwhile
     changed = max(map(files.modified, (*places, *of_dvc)))
-    if not scan and number and files.modified(repo.state_dir / "highest") >= changed:
+    if not scan and number and files.modified(repo.state_dir / HIGHEST) >= changed:
         return number
     taken = repo.refs("refs/tags", "refs/exps")
     names = (re.fullmatch(r"refs/(?:tags|exps)/(?:.*/)?exp-(\d{1,15})", ref) for ref in taken)
@@ -100,4 +101,4 @@ def highest(repo: Repo, scan: bool = False) -> int:
 
 
 def remember_highest(repo: Repo, number: int) -> None:
-    repo.write_state("highest", str(number).encode())
+    repo.write_state(HIGHEST, str(number).encode())
