@@ -155,6 +155,16 @@ def test_only_the_command_line_prints(module: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("owner", "name"),
+    [("runs", "runs"), ("sweeps", "sweeps"), ("store", "index.sqlite"), ("store", "highest")],
+)
+def test_only_the_room_itself_spells_where_its_files_lie(owner: str, name: str) -> None:
+    others = [path for path in PACKAGE.rglob("*.py") if PACKAGE / owner not in path.parents]
+    spelled = re.compile(rf'state_dir( / |\()"{name}"')
+    assert not [path.name for path in others if spelled.search(path.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize(
     "statement",
     [
         "import gitexp",

@@ -1,7 +1,5 @@
 """Long output through a pager, as git does it: on a terminal only, and only where it does not fit.
 
-What a command prints is held until it is done, and then either printed or piped into the pager: so
-a table that fits never starts a program, and a command that fails half way shows what it had.
 click's own ``echo_via_pager`` knows neither git's settings, nor pipes in a command, nor whether the
 text fits. The repository's ``core.pager`` is never read: whoever wrote the repository would have
 his program run.

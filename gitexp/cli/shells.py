@@ -1,13 +1,9 @@
 """How bash, zsh and fish ask what to offer at TAB, and how they are answered.
 
-click has scripts for these shells, which fall short here: in bash a name with a colon
-(``best:rmse``) completes to nothing, since bash cuts words there; in fish a comma ends a value
-(``--columns rmse,lr``); ``--sort=rm`` loses its option. And names come from the repository, which
-may be somebody else's: what bash would run as a command must be quoted before it is on the user's
-line.
-
-Each shell sends the line up to the cursor, and for each offer gets three fields: its kind (plain,
-file or dir), the value, and a help text.
+click's scripts fall short here: bash cuts words at a colon (``best:rmse``), fish ends a value at a
+comma, ``--sort=rm`` loses its option, and what bash would run as a command must be quoted before it
+is on the user's line. Each shell sends the line up to the cursor, and for each offer gets three
+fields: its kind (plain, file or dir), the value, and a help text.
 """
 
 from __future__ import annotations

@@ -3,9 +3,8 @@ unchanged, its signature good.
 
 Nothing of the repository is run for that, and nothing is fetched. A signature is checked by git
 beside the repository, where none of its settings holds, with the signers and programs that the
-user's own configuration names: a repository may bring settings along (a copied folder, an
-unpacked archive) that name signers of its own, or a program to run. A relative path from the
-user's configuration would be one in the repository, so it counts as none.
+user's own configuration names; a relative path there would be one in the repository, and counts as
+none.
 """
 
 from __future__ import annotations

@@ -1,9 +1,5 @@
 """The values that everything else passes around: an experiment as git holds it, and one point of a
-metric.
-
-Nothing here starts a process or opens a file. What has to be read later (a file of the commit, the
-whole metric history) is asked of the ``Source`` that handed the experiment out.
-"""
+metric."""
 
 from __future__ import annotations
 

@@ -2,9 +2,7 @@
 never changes.
 
 They are events in its git notes, ``{"metrics": [[name, value, ms, step], ...]}`` and ``{"params":
-{name: value}}``. The index adds them to the summary, and whoever reads the course of a metric adds
-their points to those of the commit's files. Notes come from anybody's remote: what has another form
-is passed over.
+{name: value}}``. Notes come from anybody's remote: what has another form is passed over.
 """
 
 from __future__ import annotations

@@ -1,10 +1,5 @@
 """The words of an experiment in git: its commit message with trailers, and its tag message with the
-summary.
-
-The summary is one line of JSON, so that ``list`` needs no commit and no file. It is plain JSON for
-every reader: infinities are written as numbers out of range (``9e999``), NaN as null. The files in
-the tree are the truth, and the summary can be made again from them.
-"""
+summary."""
 
 from __future__ import annotations
 

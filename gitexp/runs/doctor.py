@@ -29,7 +29,8 @@ from gitexp.store import (
     result_paths,
     rewritten_history,
 )
-from gitexp.store.index import Index, is_damaged
+from gitexp.store.index import FILE, Index, is_damaged
+from gitexp.store.names import HIGHEST
 
 _TRANSIENT = ("log-*.index", "*.pin", "*.new", "scanned.json.*")
 # temporary ones, of which that of a killed transfer with DVC may hold a token; and one that pushes
@@ -93,7 +94,7 @@ def _unfinished(repo: Repo) -> Iterator[Finding]:
             " you changed since will stay as it is",
             mend=partial(record.finish_interrupted, repo),
         )
-    path = repo.state_dir / "index.sqlite"
+    path = repo.state_dir / FILE
     if path.exists() and is_damaged(path):
         yield Finding("the cache of experiments is damaged", mend=partial(_remove, path))
     for folder in dead_runs(repo):
@@ -171,7 +172,7 @@ def _lost_tags(repo: Repo) -> Iterator[Finding]:
     """Find experiments that lost their tag without ``gitexp rm``, as by ``git fetch --prune-tags``:
     neither what lost a race for its name, nor a dead run's, nor another clone's."""
     # a shallow fetch brings tags without a ref
-    recorded_here = not repo.is_shallow or (repo.state_dir / "highest").exists()
+    recorded_here = not repo.is_shallow or (repo.state_dir / HIGHEST).exists()
     lost = _unreachable_tags(repo) if recorded_here else []
     known = clone.load(repo)
     if not lost and known is None:

@@ -31,6 +31,7 @@ _COLUMNS = (
     'ref.name, tag.id, tag."commit", tag.author, tag.email, tag.subject, tag.summary, tag.labels,'
     " tag.notes, tag.marks, tag.alias"
 )
+FILE = "index.sqlite"  # below .git/gitexp
 PATIENCE = 30.0  # seconds for another process to finish building
 _T = TypeVar("_T")
 # what reading garbage can raise: a page is spoilt, a table gone, or a cell is not what it should be
@@ -55,7 +56,7 @@ class Index:
         self.repo = repo
         self.lost: list[str] = []
         self._progress = progress
-        self._db = self._opened(repo.state_dir / "index.sqlite")
+        self._db = self._opened(repo.state_dir / FILE)
 
     def _opened(self, path: Path) -> sqlite3.Connection:
         """Return the cache, brought up to date; where its file cannot be used, one in memory for
@@ -211,7 +212,7 @@ class Index:
             self._db = self._updated(None)
             if "locked" not in str(error):
                 with suppress(OSError):
-                    (self.repo.state_dir / "index.sqlite").unlink()
+                    (self.repo.state_dir / FILE).unlink()
             return read(self._db)
 
 

@@ -10,6 +10,7 @@ from gitexp.formats.errors import GitError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, files
 
+HIGHEST = "highest"  # below .git/gitexp: the highest number that was given
 _OWN_NAME = re.compile(r"exp-[0-9]+")
 _GITS_OWN = re.compile(r"(?i:head)|[A-Z_]+_HEAD|stash|(?:refs|heads|tags|remotes)/.*")
 
@@ -87,12 +88,12 @@ def highest(repo: Repo, scan: bool = False) -> int:
     looks a name up among the tags before its own ``refs/exps``, so a number that one of its
     experiments has is not given either.
     """
-    known, refs = files.read_text(repo.state_dir / "highest").strip(), repo.common_dir / "refs"
+    known, refs = files.read_text(repo.state_dir / HIGHEST).strip(), repo.common_dir / "refs"
     number = int(known) if known.isdecimal() else 0
     places = (refs / "tags", repo.common_dir / "packed-refs", repo.common_dir / "reftable")
     of_dvc = (Path(folder) for folder, _, _ in os.walk(refs / "exps"))  # which may vanish meanwhile
     changed = max(map(files.modified, (*places, *of_dvc)))
-    if not scan and number and files.modified(repo.state_dir / "highest") >= changed:
+    if not scan and number and files.modified(repo.state_dir / HIGHEST) >= changed:
         return number
     taken = repo.refs("refs/tags", "refs/exps")
     names = (re.fullmatch(r"refs/(?:tags|exps)/(?:.*/)?exp-(\d{1,15})", ref) for ref in taken)
@@ -100,4 +101,4 @@ def highest(repo: Repo, scan: bool = False) -> int:
 
 
 def remember_highest(repo: Repo, number: int) -> None:
-    repo.write_state("highest", str(number).encode())
+    repo.write_state(HIGHEST, str(number).encode())
