@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -130,21 +131,32 @@ def _run(
         else:
             live.end(ended.status, ended.error)
         _notify(told, live, ended.status, ended.error)
-    try:  # say what was recorded
-        for job in jobs or ():
-            click.echo(f"{job.name} {job.short}")
-        if live.recorded and live.snapshot:
-            shared.report(live.recorded, live.snapshot)
-            _say_missing(repo, live.recorded.experiment, changed["artifact"])
-        if ended.found and jobs is None:
-            output.say(ended.found)
-    except OSError:  # nobody takes it: a full disk, or `| head`; what counts is the command's code
-        output.discard_rest()
+    _say_recorded(repo, live, ended, jobs, changed["artifact"])
     score = shared.judged(repo, live.experiment, by) if by and live.experiment else None
     signs = known.sign if details.sign is None else details.sign
     if not ended.code and live.unrecorded and signs:
         return _UNSIGNED
     return ended.code or int(bool(score and score.faults))
+
+
+def _say_recorded(
+    repo: Repo,
+    live: Run,
+    ended: commands.Ended,
+    jobs: Sequence[Experiment] | None,
+    artifact: tuple[str, ...],
+) -> None:
+    """Print what was recorded, and where its metrics were found."""
+    try:
+        for job in jobs or ():
+            click.echo(f"{job.name} {job.short}")
+        if live.recorded and live.snapshot:
+            shared.report(live.recorded, live.snapshot)
+            _say_missing(repo, live.recorded.experiment, artifact)
+        if ended.found and jobs is None:
+            output.say(ended.found)
+    except OSError:  # nobody takes it: a full disk, or `| head`; what counts is the command's code
+        output.discard_rest()
 
 
 def _say_missing(repo: Repo, made: Experiment, artifact: tuple[str, ...]) -> None:

@@ -151,21 +151,17 @@ def execute(
         KeyboardInterrupt: it was interrupted.
     """
     inside = Repo.discover(place if (place := tree / todo.project).is_dir() else tree)
-    with suppress(OSError):
-        if _inside(todo.metrics_file):
-            (tree / todo.metrics_file).unlink()
     hashes = _bring_data(repo, tree, todo)
-    missing = content.missing(repo, tree)
-    lacking = content.advice(missing, repo.root)
-    misread = any((tree / path).is_file() for path, _ in missing)  # a link or folder fails
+    lacking, misread = _lacking(repo, tree)
     words = [_program(repo, tree, todo, python), *todo.words[1:]]
     words = words if merges else arguments.forced(words)
     folder = worktree.folder_for_run(tree)
-    if recorded := reproduces is not None or bool(merges):
-        folder.mkdir()
-        live = _begin(inside, todo, hashes, reproduces, merges)
-    else:
-        live = start.unrecorded(inside, folder)
+    recorded = reproduces is not None or bool(merges)
+    live = (
+        _begin(inside, todo, folder, hashes, reproduces, merges)
+        if recorded
+        else start.unrecorded(inside, folder)
+    )
     try:
         ended = command.execute(
             live,
@@ -192,6 +188,13 @@ def execute(
             live.discard()
 
 
+def _lacking(repo: Repo, tree: Path) -> tuple[str | None, bool]:
+    """Return a sentence that names the files without content, if any, and whether one of them may
+    be taken for data: a link or folder fails."""
+    missing = content.missing(repo, tree)
+    return content.advice(missing, repo.root), any((tree / path).is_file() for path, _ in missing)
+
+
 def _check(ended: command.Ended, todo: Task, why: str) -> None:
     """Raise CannotRunError, or KeyboardInterrupt, unless a command ended well."""
     # also where the command made a good end of it: half a training is no result
@@ -204,11 +207,13 @@ def _check(ended: command.Ended, todo: Task, why: str) -> None:
 def _begin(
     inside: Repo,
     todo: Task,
+    folder: Path,
     hashes: Mapping[str, str | None],
     reproduces: Experiment | None,
     merges: Sequence[Experiment],
 ) -> Run:
-    """Begin a run that is recorded, and say where it comes from."""
+    """Begin a run that is recorded, and say where it comes from; ``folder`` is made for it."""
+    folder.mkdir()
     live = start.begin(
         inside,
         command=list(todo.words),
@@ -229,8 +234,11 @@ def _begin(
 
 
 def _bring_data(repo: Repo, tree: Path, todo: Task) -> dict[str, str | None]:
-    """Bring what git does not hold into the work tree, and return the hashes of the declared inputs
-    as they are there."""
+    """Bring what git does not hold into the work tree, take what was logged there away, and return
+    the hashes of the declared inputs as they are there."""
+    with suppress(OSError):
+        if _inside(todo.metrics_file):
+            (tree / todo.metrics_file).unlink()
     _dvc_checkout(repo, tree)
     hashes = {}
     for name in (*todo.inputs, *todo.brought):

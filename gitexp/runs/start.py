@@ -77,14 +77,19 @@ def begin(
     run = Run(repo, owned.folder, facts, owned)
     run.snapshot, run.told, run.began = shot, told, began
     if origin:
-        from gitexp.runs import resume as resuming
-
-        try:
-            resuming.take_over(run, repo, origin)
-        except BaseException:
-            run.discard()
-            raise
+        _take_over(run, repo, origin)
     return run
+
+
+def _take_over(run: Run, repo: Repo, origin: Origin) -> None:
+    """Begin a run with what an earlier one logged; discard it where that cannot be had."""
+    from gitexp.runs import resume
+
+    try:
+        resume.take_over(run, repo, origin)
+    except BaseException:
+        run.discard()
+        raise
 
 
 def _misread(repo: Repo) -> str | None:
