@@ -23,7 +23,7 @@ from gitexp.repo import Repo
 from gitexp.runs import finish, journal, unrecorded
 from gitexp.store import record, reference
 from gitexp.store.index import Index
-from gitexp.sweeps import plan
+from gitexp.sweeps import folders
 
 _NAMED = 5  # experiments that a line names
 _FIELDS = ("state", "id", "started", "command")
@@ -42,7 +42,7 @@ def status_command(where: str | None, form: str | None) -> None:
     repo = Repo.discover()
     live, dead = finish.live_runs(repo), finish.dead_runs(repo)
     remote, waiting = _unpushed(repo, where)
-    sweeps = plan.unfinished(repo)
+    sweeps = folders.unfinished(repo)
     if form in ("csv", "md"):
         output.print_records(form, _FIELDS, _rows(live, dead, sweeps, waiting))
         return

@@ -157,11 +157,10 @@ def execute(
     words = words if merges else arguments.forced(words)
     folder = worktree.folder_for_run(tree)
     recorded = reproduces is not None or bool(merges)
-    live = (
-        _begin(inside, todo, folder, hashes, reproduces, merges)
-        if recorded
-        else start.unrecorded(inside, folder)
-    )
+    if recorded:
+        live = _begin(inside, todo, folder, hashes, reproduces, merges)
+    else:
+        live = start.unrecorded(inside, folder)
     try:
         ended = command.execute(
             live,

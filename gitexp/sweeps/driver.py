@@ -23,7 +23,7 @@ from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, locks
 from gitexp.runs import journal, process_group
 from gitexp.store import batch
-from gitexp.sweeps import collect, engines, results, schedule, worker_push
+from gitexp.sweeps import collect, engines, folders, results, schedule, worker_push
 from gitexp.sweeps import plan as plans
 from gitexp.sweeps import worker as trials
 from gitexp.sweeps.driver_push import Pusher, Sent
@@ -72,7 +72,7 @@ class Driver:
             report, warn: are told how far it is, and what went wrong meanwhile.
         """
         self.repo, self.frozen, self._report, self._warn = repo, frozen, report, warn
-        self._folder = plans.folder(repo, frozen)
+        self._folder = folders.make(repo, frozen.group)
         self._alive = self._hold()
         with ExitStack() as undo:
             if frozen.shot:  # just made for this

@@ -16,7 +16,6 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from gitexp.formats import message, params, settings
@@ -24,11 +23,11 @@ from gitexp.formats.errors import NotFoundError, UsageError, did_you_mean, not_s
 from gitexp.repo import Repo, content, dvc_status, snapshot, trees
 from gitexp.runs import finish, journal
 from gitexp.store import result_paths
+from gitexp.sweeps import folders
 from gitexp.sweeps import space as spaces
 from gitexp.sweeps.space import Point, Space
 
 REFS = "refs/gitexp/sweeps/"
-_FOLDER = "sweeps"  # below .git/gitexp: a folder for each sweep that has not come to its end
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][\w.-]*)\}")
 POINT = "{params}"  # in a command: the whole point, as JSON
 _OTHERS = ("seed", "params", "python")
@@ -164,7 +163,7 @@ def freeze(repo: Repo, plan: Plan, group: str | None) -> Frozen:
             " else choose another --group"
         )
     free = result_paths.ours(repo)
-    folder = repo.make_state_dir(_FOLDER, name)
+    folder = folders.make(repo, name)
     settled = dvc_status.commit_changed(repo, known)
     shot = snapshot.take(repo, known, folder / "index", free, repo.found_at)
     facts = {
@@ -214,21 +213,4 @@ def drop(repo: Repo, frozen: Frozen) -> None:
     """Forget a sweep that could not begin."""
     change = f"delete {REFS}{frozen.group} {frozen.commit}"
     repo.update_refs([change], f"gitexp: sweep {frozen.group} did not begin")
-    shutil.rmtree(folder(repo, frozen), ignore_errors=True)
-
-
-def folder(repo: Repo, frozen: Frozen) -> Path:
-    """Return where a sweep's trials are journaled."""
-    return repo.make_state_dir(_FOLDER, frozen.group)
-
-
-def unfinished(repo: Repo) -> dict[str, bool]:
-    """Return ``{sweep: whether somebody drives it now}`` of those that have not come to their end,
-    whose folders are there."""
-    top = repo.state_dir / _FOLDER
-    found = sorted(top.iterdir()) if top.is_dir() else []
-    return {
-        item.name: journal.is_alive(item)
-        for item in found
-        if item.name != journal.ASIDE and item.is_dir()
-    }
+    shutil.rmtree(folders.make(repo, frozen.group), ignore_errors=True)
