@@ -83,12 +83,12 @@ def _paths(item: Any, bare: bool) -> Iterable[str]:
 
 
 def has_steps(head: bytes) -> bool:
-    """Whether the first line of a table names a column of steps."""
+    """Whether the first line of a table, or of JSON Lines, names steps."""
     return not _names_of(head).isdisjoint(STEPS)
 
 
 def _names_of(head: bytes) -> set[str]:
-    names = re.split(r"[,;\t]", head.decode("utf-8-sig", "replace").lower())
+    names = re.split(r"[,;\t:{]", head.decode("utf-8-sig", "replace").lower())
     return {name.strip(' "\r\n') for name in names}
 
 

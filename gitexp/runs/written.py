@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from gitexp.formats import readers
 from gitexp.repo import Repo, dvc_pointers, files, snapshot
 from gitexp.runs import journal
 
@@ -37,11 +38,18 @@ class Begun(NamedTuple):
     tables: Mapping[str, tuple[int, bytes]] = MappingProxyType({})
 
     def added(self, path: str, data: bytes) -> bytes:
-        """Return a file without the rows that were there before: below its header what is new."""
+        """Return a file without the rows that were there before: below its header what is new.
+
+        One with steps stays whole: it is the course of a training that went on, or was written anew
+        and began as it did before.
+        """
         size, end = self.tables.get(path, (0, b""))
         if not end.endswith(b"\n") or not data[:size].endswith(end) or len(data) <= size:
             return data  # written anew
-        header = b"" if path.endswith(_LINES) else data[: data.find(b"\n") + 1]
+        first = data[: data.find(b"\n") + 1]
+        if readers.has_steps(first):
+            return data
+        header = b"" if path.endswith(_LINES) else first
         return header + data[size:]
 
 

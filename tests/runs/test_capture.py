@@ -369,6 +369,18 @@ def test_rows_of_earlier_runs_in_a_table_are_theirs(
     assert len([*gitexp.get(3).points()]) == 3
 
 
+def test_a_longer_training_that_begins_as_the_one_before_has_its_whole_course(
+    project: Project,
+) -> None:
+    rows = "[f'{at},{1 / (at + 1)}\\n' for at in range(int(sys.argv[1]))]"
+    project.commit(
+        t_py=f"import sys\nopen('log.csv', 'w').writelines(['epoch,loss\\n', *{rows}])\n"
+    )
+    for epochs in ("2", "4"):
+        project.gitexp("run", "--", sys.executable, "t.py", epochs)
+    assert [len([*gitexp.get(n).points()]) for n in (1, 2)] == [2, 4]
+
+
 def test_what_a_command_has_git_ignore_stays_ignored(project: Project) -> None:
     """As DVC does for what a stage writes."""
     lines = "open('.gitignore', 'w').write('model.bin'); open('model.bin', 'w').write('x')"
