@@ -46,7 +46,7 @@ _CHAPTERS = {
 }  # fmt: skip
 # What the rest of gitexp calls on a run; people have no use for it.
 INTERNAL = {
-    "know", "log_points", "add_facts", "hush", "going_on", "folder",
+    "know", "log_points", "add_facts", "silence", "going_on", "folder",
     "end_later", "go_on", "replace_conditions", "set_condition", "keep", "silent",
     "source", "count_on",
 }  # fmt: skip

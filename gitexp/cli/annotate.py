@@ -16,6 +16,7 @@ from gitexp.cli import output
 from gitexp.cli.declare import argument, option
 from gitexp.cli.opened import Selection, chosen, opened, where_option
 from gitexp.cli.options import confirmed
+from gitexp.formats import redaction
 from gitexp.formats.errors import NotFoundError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import some
@@ -79,6 +80,7 @@ def label_command(words: tuple[str, ...], remove: tuple[str, ...], where: str | 
         if changes:
             todo.setdefault(changes, []).append(item.id)
         labels = ", ".join(notes.Notes(changes).labels(item.labels))
+        labels = redaction.redact_all(labels) if settings.scan_secrets else labels
         lines.append(f"{item.name}: {labels or '(no labels)'}")
     for changes, commits in todo.items():
         notes.add(repo, commits, [{"label": change} for change in changes])

@@ -96,8 +96,8 @@ def get_command(ref: str, paths: tuple[str, ...], to: Path, force: bool) -> None
     """Copy files of the experiment REF into a folder, without a checkout.
 
     PATH is a path in the experiment's tree, where .gitexp/artifacts/ may be left out, a folder, or
-    a pattern in quotes. What Git LFS or DVC keeps arrives with its content. Prints what was
-    written.
+    a pattern in quotes. What Git LFS, git-annex or DVC keeps arrives with its content. Prints what
+    was written.
 
     \b
     Examples:

@@ -114,7 +114,7 @@ def verify_command(
         experiments = chosen(index, known, Selection(refs, where, everybody=everything))
     else:
         experiments = index.select(*query.EVERYTHING.within(query.ONCE), everybody=True)
-        if not experiments:
+        if not experiments and repo.is_shallow:
             raise NotFoundError(nothing(index, False, True))
     checked = list(verifying.verify(repo, experiments, allowed_signers))
     bad = (BAD, UNSIGNED) if signed else (BAD,)

@@ -112,7 +112,7 @@ def _run(
     live.read_arguments(files, from_args)
     if reads:
         live.set_condition("reads", reads)
-    with _looked_after(live, told, known, command):
+    with _watched(live, told, known, command):
         try:
             if given:
                 live.log_params(given)
@@ -167,7 +167,8 @@ def _say_missing(repo: Repo, made: Experiment, artifact: tuple[str, ...]) -> Non
     globs = {glob: _from_top(repo, (glob,)) for glob in artifact}
     unmet = [glob for glob in globs if not any(matches(path, globs[glob]) for path in kept)]
     if unmet:
-        output.say(f"no file that was kept fits --artifact {some(unmet)}, as seen from this folder")
+        unmet_here = f"--artifact {some(unmet)} kept no file, as seen from this folder"
+        output.say(f"{unmet_here}; what git tracks is in the experiment anyway")
 
 
 def _from_top(repo: Repo, patterns: tuple[str, ...]) -> tuple[str, ...]:
@@ -241,7 +242,7 @@ def _to_notify(given: tuple[str, ...], known: settings.Settings) -> tuple[str, .
     return targets
 
 
-def _looked_after(
+def _watched(
     live: Run, targets: tuple[str, ...], known: settings.Settings, command: tuple[str, ...]
 ) -> AbstractContextManager[None]:
     if not targets:

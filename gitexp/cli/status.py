@@ -137,7 +137,11 @@ def watch_command(wanted: str | None, every: float) -> None:
 
 @click.command("recover")
 @argument("[RUN]...", "wanted")
-@option("--no-sign", "Do not sign them, also where they were to be signed.", "unsigned")
+@option(
+    "--no-sign",
+    "Do not sign them, even where the setting 'sign' or --sign asked for it.",
+    "unsigned",
+)
 def recover_command(wanted: Sequence[str], unsigned: bool) -> int:
     """Turn dead runs into experiments, with all that they had logged and the status killed. RUN is
     the start of an id."""

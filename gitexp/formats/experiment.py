@@ -172,7 +172,7 @@ class Experiment:
     ) -> list[Path]:
         """Write a file of the experiment into a folder, without a checkout, and return where it is.
 
-        What Git LFS or DVC keeps arrives with its content.
+        What Git LFS, git-annex or DVC keeps arrives with its content.
 
         Args:
             path: a path in the experiment's tree (``.gitexp/artifacts/`` may be left out), a folder

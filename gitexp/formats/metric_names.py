@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from gitexp.formats.errors import UsageError
 
 _LOWER = (  # is better
-    r"loss(?:es)?|m?error|err|mse|rmse|rmsle|mae|s?mape|m?logloss|perplexity|ppl|deviance|nll"
+    r"loss(?:es)?|m?error|err|mse|rmse|rmsle|mae|s?mape|m?logloss|perplexity|ppl|deviance|nll|nloglik"
     r"|bp[bcd]|bce|brier|wer|cer|eer|fid|lpips|cost|regret|inertia|f[pn]r"
 )
 _HIGHER = (
     r"acc|accuracy|auc|aucpr|auprc|auroc|roc|f1|r2|precision|recall|score|rew|reward|returns?"
     r"|m?iou|map|m?ap\d+|ap|bleu|rouge\d?|meteor|cider|chrf|psnr|ssim|dice|jaccard|kappa|mcc|t[pn]r"
-    r"|sensitivity|specificity|ndcg|mrr|n?loglik|likelihood|elbo|top1|top5|fitness|silhouette|nmi"
+    r"|sensitivity|specificity|ndcg|mrr|loglik|likelihood|elbo|top1|top5|fitness|silhouette|nmi"
     r"|ari|pearson|spearman"
 )
 METRIC = rf"{_LOWER}|{_HIGHER}|kld?|entropy"
@@ -80,7 +80,7 @@ def better_by_name(name: str) -> str | None:
     """Return ``min`` or ``max``, what is better of a metric, by the words of its name."""
     words = {*_words(name)}
     low, high = (any(re.fullmatch(known, x) for x in words) for known in (_LOWER, _HIGHER))
-    if words & {"neg", "negative"} and (low or "likelihood" in words):
+    if words & {"neg", "negative"} and (low or words & {"likelihood", "loglik", "elbo"}):
         low, high = not low, low  # scikit-learn's neg_mean_squared_error
     return "min" if low else "max" if high else None
 

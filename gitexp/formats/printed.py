@@ -32,6 +32,7 @@ _STEP = re.compile(
 _SETTINGS_LINE = re.compile(
     r"(?i)\s*(?=\w*\()\w*(?:namespace|args|arguments|config|params|options)"
     r"|.*\b(?:load(?:ed|ing)|resum|restor)"
+    r"|.*\b(?:args|arguments|config|params|options|hparams|hyperparameters)\s*[:=]\s*\{"
 )
 _CELL = re.compile(f"{NUMBER}|")
 _HELD_OUT = re.compile(r"(?i)(?<![\w.])(test(?:ing)?|val(?:id(?:ation)?)?|eval(?:uation)?|dev)\b")
@@ -167,7 +168,7 @@ class _Reader:
             self.above, self.full = {"above": own["epoch"]}, False
         found = [*of_line(line, lower, bool(own))]
         if not line.lstrip().startswith("* "):  # what is summed up there is of the lines above
-            match = _HELD_OUT.search(line.partition(found[0][0])[0] if found else line)
+            match = _HELD_OUT.search("".join(line.partition(found[0][0])[:2]) if found else line)
             self.part = match[1] if match else ""
         frame = _FRAME.match(line)
         told = (own, "eval") if frame and self.full else ({**self.above, **own}, self.part)

@@ -25,6 +25,7 @@ _METRICS_NAME = (
     r"(?:[-_.]?(?:fold|seed|run|train|val|valid|dev|test|final|best)?[-_]?[\d-]*)"
     r"\.(?:json|jsonl|ndjson|ya?ml|toml|csv|tsv)"
 )
+_POINT = r"(?m)(?:^|[;\t]) *[-+]?\d+\.\d+(?:[eE][-+]?\d+)? *(?:$|[;\t])"  # a cell with one
 _FORMS = {
     ".json": "JSON", ".jsonl": "JSON Lines", ".ndjson": "JSON Lines",
     ".toml": "TOML", ".yaml": "YAML", ".yml": "YAML",
@@ -84,7 +85,7 @@ def _paths(item: Any, bare: bool) -> Iterable[str]:
 
 def has_steps(head: bytes) -> bool:
     """Whether the first line of a table, or of JSON Lines, names steps."""
-    return not _names_of(head).isdisjoint(STEPS)
+    return not _names_of(head).isdisjoint((*STEPS, *rows.TIMESTEPS))
 
 
 def _names_of(head: bytes) -> set[str]:
@@ -145,7 +146,8 @@ def _table(path: str, data: bytes) -> Found:
     headless = not header or (header[0] and any(as_number(name) is not None for name in header))
     lost: list[Sequence[str]] = []
     cells = () if headless else csv.reader(io.StringIO(below, newline=""), delimiter=mark)
-    found = _of_rows(rows.below(header, cells, mark != ",", lost), Found.form)
+    has_commas = mark != "," and not re.search(_POINT, below)  # decimal ones
+    found = _of_rows(rows.below(header, cells, has_commas, lost), Found.form)
     if lost:  # torn, or of another header
         found.cut = f"{len(lost)} of its rows are torn, or have other columns than the header"
     if headless or (len(header) == 1 and not found.points):
@@ -227,7 +229,7 @@ def _names(value: Mapping[str, Any], prefix: str, found: Found) -> None:
         # pandas' by index
         elif (
             isinstance(item, dict)
-            and all(str(at).isdigit() for at in item)
+            and all(str(at).isdecimal() for at in item)
             and _is_series([*item.values()])
         ):
             found.points += _series(name, item.items())
@@ -235,6 +237,7 @@ def _names(value: Mapping[str, Any], prefix: str, found: Found) -> None:
             _names(item, f"{name}.", found)
         elif _is_series(item):
             steps = value[counted] if counted and len(value[counted]) == len(item) else None
+            steps = None if steps and None in steps else steps
             found.points += [] if key == counted else _series(name, zip(steps or count(), item))
         elif isinstance(item, list) and item and all(map(_has_step, item)):
             points, _ = rows.read(item)

@@ -7,23 +7,29 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from gitexp.formats import metrics, params
 from gitexp.formats.experiment import MetricPoint
+from gitexp.formats.metric_names import is_metric
 
 STEPS = (
     "step", "epoch", "iter", "iteration", "global_step", "training_iteration", "round", "episode",
     "generation", "fold",
 )  # fmt: skip
+TIMESTEPS = ("total_timesteps", "time/total_timesteps")  # of stable-baselines3
 _TIMES = ("_timestamp", "timestamp", "datetime", "date")
-_BOOKKEEPING = frozenset((*STEPS, *_TIMES, "_step", "_runtime"))
+_BOOKKEEPING = frozenset((*STEPS, *_TIMES, "_step", "_runtime", *TIMESTEPS))
 _NO_VALUE = frozenset(("", "na", "none", "null", "-"))
 _OF_METRICS = ("", "metric", "metrics", "metric_name", "measure", "name", "key", "tag")
-_OF_VALUES = frozenset(("value", "values", "score", "result", "0"))
+_OF_VALUES = frozenset(("value", "values", "0"))
+_OF_SCORES = frozenset(("score", "result"))  # or those of a model or sample that has a name
 _OF_PARTS = ("split", "phase", "mode", "stage", "subset", "set", "dataset")
 _OF_SEVERAL = frozenset(("fold", "seed", "run", "trial"))  # trainings, each with its steps
 _PART = r"(?i)train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?|eval(?:uation)?|dev"
+
+
+Item = TypeVar("Item")
 
 
 class _Columns(NamedTuple):
@@ -43,9 +49,10 @@ def read(rows: Iterable[Mapping[str, Any]]) -> tuple[list[MetricPoint], list[str
     steps go back, in a file that a training appended to, it was gone over again.
     """
     flat = [params.flatten(row) for row in rows]
+    found = steps(flat)
     text: dict[str, None] = {}
     series: dict[str, dict[str, list[MetricPoint]]] = {}
-    for at, (row, step) in enumerate(zip(flat, steps(flat))):
+    for at, (row, step) in enumerate(zip(flat, found)):
         columns = _columns(tuple(row))
         stamp, part_of = _stamp(row, columns.times), _part_of(row, columns.parts)
         part, named = str(row[part_of]) if part_of else "", _named(row, columns)
@@ -57,7 +64,8 @@ def read(rows: Iterable[Mapping[str, Any]]) -> tuple[list[MetricPoint], list[str
             some = series.setdefault(name, {}).setdefault(part, [])
             place = (len(some) if named else at) if step is None else step
             some.append(MetricPoint(name, number, stamp, place))
-    once = not (text or _OF_SEVERAL & {name.lower() for row in flat for name in row})
+    several = text or _OF_SEVERAL & {name.lower() for row in flat for name in row}
+    once = not several and not _of_several(flat, found)
     points: list[MetricPoint] = []
     for name, parts in series.items():
         for part, some in () if re.search(r"[\r\n\0]", name) else parts.items():
@@ -91,15 +99,17 @@ def steps(rows: Sequence[Mapping[str, Any]]) -> list[int | None]:
     says that never goes back, else the first one; None where there is none."""
     kinds: dict[frozenset[str], list[int]] = {}
     for at, row in enumerate(rows):
-        kinds.setdefault(frozenset(row), []).append(at)
+        kinds.setdefault(frozenset(filter(is_counter, row)), []).append(at)
     found: list[int | None] = [None] * len(rows)
     for names, places in kinds.items():
         called = {n.rpartition("/")[2]: n for n in names if n.endswith("/total_timesteps")}
         called.update({name.lower(): name for name in names})
         counters = filter(called.__contains__, ("_step", "total_timesteps", *STEPS))
-        columns = [[as_number(rows[at][called[name]]) for at in places] for name in counters]
-        whole = [column for column in columns if _are_whole(column)]
-        chosen = next(filter(_grows, whole), whole[0] if whole else [])
+        columns = {n: [as_number(rows[at][called[n]]) for at in places] for n in counters}
+        whole = {name: column for name, column in columns.items() if _are_whole(column)}
+        growing = {name: column for name, column in whole.items() if _grows(column)}
+        changing = [one for n, one in growing.items() if len({*one}) > 1 and n != "fold"]
+        chosen = (changing or [*growing.values()] or [*whole.values()] or [[]])[0]
         for at, step in zip(places, chosen):
             found[at] = None if step is None else int(step)
     return found
@@ -154,23 +164,59 @@ def _named(row: Mapping[str, Any], columns: _Columns) -> list[tuple[str, Any]]:
     0.9}``, and ``[("cat.f1", 0.9)]`` for one of a DataFrame; nothing for all others."""
     key = columns.metric
     called = None if key is None else row[key]
-    if key is None or not isinstance(called, str) or as_number(called) is not None:
+    if key is None or not isinstance(called, str):
         return []
-    others = [name for name in columns.values if name != key]
-    if len(others) == 1 and (key[:1] in ("m", "M") or others[0].lower() in _OF_VALUES):
+    if not called or as_number(called) is not None:
+        return []
+    others = [name for name in columns.values if name != key and name not in columns.parts]
+    if len(others) == 1 and (
+        key[:1] in ("m", "M")
+        or others[0].lower() in _OF_VALUES
+        or (others[0].lower() in _OF_SCORES and is_metric(called))
+    ):
         return [(called, row[others[0]])]
     return [(f"{called}.{name}", row[name]) for name in others] if key == "" else []
 
 
-def _last_pass(points: Iterable[MetricPoint]) -> list[MetricPoint]:
-    """Return a series without what was gone over again."""
+def _last_pass(points: Sequence[MetricPoint]) -> list[MetricPoint]:
+    """Return a series without what was gone over again, from a step that was there already."""
     kept: list[MetricPoint] = []
-    for point in points:
-        if kept and point.step < kept[-1].step:
-            while kept and kept[-1].step >= point.step:
-                del kept[-1]
-        kept.append(point)
+    known: set[int] = set()
+    for part in _passes(points, [point.step for point in points]):
+        while part[0].step in known and kept and kept[-1].step >= part[0].step:
+            del kept[-1]
+        kept += part
+        known.update(point.step for point in part)
     return kept
+
+
+def _of_several(flat: Sequence[Mapping[str, Any]], found: Sequence[int | None]) -> bool:
+    """Whether rows whose steps begin again are those of several trainings: something else is one
+    value in each of them, and not the same in all."""
+    parts = _passes(flat, [step or 0 for step in found])
+    if len(parts) < 2 or max(map(len, parts)) < 2:
+        return False
+    values = [
+        {name: {str(row.get(name)) for row in part} for name in part[0] if not is_counter(name)}
+        for part in parts
+    ]
+    return any(
+        len({next(iter(some.get(name, {""}))) for some in values}) > 1
+        and all(len(some.get(name, ())) == 1 for some in values)
+        for name in values[0]
+    )
+
+
+def _passes(items: Sequence[Item], found: Sequence[int]) -> list[list[Item]]:
+    """Return the stretches of items whose steps do not go back."""
+    parts: list[list[Item]] = []
+    before = 0
+    for item, step in zip(items, found):
+        if not parts or step < before:
+            parts.append([])
+        parts[-1].append(item)
+        before = step
+    return parts
 
 
 def _are_whole(column: Sequence[float | None]) -> bool:

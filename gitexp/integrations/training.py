@@ -164,13 +164,10 @@ def curves(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 def as_typed(value: Any) -> Any:
     """Return a float that a library held in 32 bits as people wrote it, anything else as it is."""
-    if isinstance(value, float) and abs(value) < 1e38:
-        return (
-            params.short(value)
-            if value == struct.unpack("f", struct.pack("f", value))[0]
-            else value
-        )
-    return value
+    if not isinstance(value, float) or not abs(value) < 1e38:
+        return value
+    is_narrow = value == struct.unpack("f", struct.pack("f", value))[0]
+    return params.short(value) if is_narrow else value
 
 
 def _numbers(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -40,7 +40,7 @@ _EXPLANATIONS = {  # what git says: what we say
         "another git process holds {0}.lock; try again when it is done, and if none is at work:"
         " gitexp doctor --fix"
     ),
-    r"Read-only file system|insufficient permission|[Pp]ermission denied|tion not permitted": (
+    r"Read-only file system|insufficient permission|[Pp]ermission denied|Operation not permitted": (
         "git may not read or write here: {line}; check the permissions"
     ),
     r"No space left on device|Out of diskspace": (

@@ -52,9 +52,14 @@ def link(repo: Repo, tree: Path, commit: str, *how: str, config: tuple[str, ...]
     keys = repo.common_dir / "git-crypt"
     later = ("--no-checkout",) if keys.exists() else ()
     repo.git(*config, "worktree", "add", *how, *later, "--", str(tree), commit)
-    if later:
+    if not later:
+        return
+    try:
         (Repo.discover(tree).git_dir / keys.name).symlink_to(keys)
         repo.git(*config, "checkout", "--quiet", "--force", cwd=tree)
+    except BaseException:
+        repo.git("worktree", "remove", "--force", "--force", str(tree), ok=(0, 128))
+        raise
 
 
 def reset(repo: Repo, tree: Path, commit: str) -> None:

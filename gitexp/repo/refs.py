@@ -267,7 +267,12 @@ def _waited_for(path: Path) -> locks.Held:
     from gitexp.repo import locks
 
     said = f"gitexp: waiting for another gitexp, which holds {path}; to see which: fuser -v {path}"
-    speaker = threading.Timer(_LONG, warnings.warn, (said, RuntimeWarning))
+
+    def speak() -> None:
+        with suppress(Warning):  # where warnings are errors, this one is no reason to fail
+            warnings.warn(said, RuntimeWarning, stacklevel=2)
+
+    speaker = threading.Timer(_LONG, speak)
     speaker.daemon = True
     speaker.start()
     try:

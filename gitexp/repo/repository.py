@@ -62,6 +62,11 @@ class Repo(Objects, Refs):
             ) from None
         wanted = ("--absolute-git-dir", "--git-common-dir", "--show-object-format")
         done = run(["rev-parse", *wanted, "--show-toplevel", *HEAD], where)
+        is_damaged = (
+            b"No such ref: HEAD" in done.stderr
+        )  # the branch's file, say, which doctor finds
+        if is_damaged:
+            done = run(["rev-parse", *wanted, "--show-toplevel"], where)
         lines = os.fsdecode(done.stdout).split("\n")
         if done.returncode and len(lines) < 5:
             stderr = os.fsdecode(done.stderr)
@@ -73,7 +78,8 @@ class Repo(Objects, Refs):
             raise failure(done.stderr, done.returncode)
         git_dir, common, object_format, root = lines[:4]
         repo = cls(Path(root), Path(git_dir), Path(os.path.abspath(where / common)), object_format)
-        repo.found_at = repo._head_of(lines[4:6] if done.returncode == 0 else [])
+        if not is_damaged:
+            repo.found_at = repo._head_of(lines[4:6] if done.returncode == 0 else [])
         repo.project = settings.project(repo.root, where)
         return repo
 

@@ -22,7 +22,7 @@ _NO_LFS = "which is not set up here: git lfs install, with git-lfs on the PATH"
 Refused = list[tuple[str, str]]  # paths, and why
 
 
-def told(left_out: Iterable[tuple[str, str]], kept: Collection[str]) -> list[str]:
+def left_out_lines(left_out: Iterable[tuple[str, str]], kept: Collection[str]) -> list[str]:
     """Return what to say of files that did not enter with the code, a line for each reason; some
     may be ``kept`` as artifacts, since they were named."""
     by_reason: dict[tuple[str, str], list[str]] = {}

@@ -3,14 +3,17 @@ of it is mended."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shlex
 import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from pathlib import Path
 
 from gitexp.repo import Repo, files
 from gitexp.store import connectivity, record
@@ -39,7 +42,7 @@ def closed(repo: Repo) -> Iterator[Finding]:
             what = f"{place} is not a writable folder, so nothing can be recorded"
             yield Finding(what, f"to see whose it is: ls -ld {shlex.quote(str(place))}")
     alternates = repo.common_dir / "objects/info/alternates"
-    for source in (files.read_bytes(alternates) or b"").decode("utf-8", "replace").splitlines():
+    for source in files.read_text(alternates).splitlines():
         if source and source[0] not in '#"' and not (alternates.parents[1] / source).is_dir():
             what = f"git's objects are borrowed from {source}, which is not there"
             yield Finding(what, f"bring it back, or correct {alternates}, before all else")
@@ -48,26 +51,35 @@ def closed(repo: Repo) -> Iterator[Finding]:
 
 
 def refs(repo: Repo) -> Iterator[Finding]:
-    """Find refs whose files hold no hash, as a power cut leaves them."""
+    """Find refs whose files hold no hash, as a power cut leaves them. The tag of an experiment is
+    known, and put back; what any other one was, the user knows best."""
     if (repo.common_dir / "reftable").exists():
         return
     tags = {f"refs/tags/{name}": tag for tag, _, name in recorded(repo)}
+    kinds = repo.kinds(tags.values()) if tags else {}
     for path in files.below(repo.common_dir / "refs"):
         ref, data = path.relative_to(repo.common_dir).as_posix(), files.read_bytes(path)
         if data is None or path.suffix == ".lock" or re.fullmatch(_REF, data):
             continue
-        log = (files.read_bytes(repo.common_dir / "logs" / ref) or b"").decode("utf-8", "replace")
-        last = re.search(_LOGGED, log)
-        was = tags.get(ref) or (last[1] if last else repo.zero)
-        there = repo.kinds([was])[was] != "missing"
-        away = f"to take it away: rm {shlex.quote(str(path))}"
-        advice = "" if there else f"{away}; to set it anew, then: git update-ref {ref} HASH"
-        mend = partial(put_back, repo, ref, was) if there else None
-        yield Finding(f"{ref} is damaged: its file holds no hash", advice, mend)
+        what = f"{ref} is damaged: its file holds no hash"
+        if kinds.get(tag := tags.get(ref, ""), "missing") != "missing":
+            yield Finding(what, mend=partial(put_back, repo, ref, tag))
+        else:
+            yield Finding(what, f"to remove it: rm {shlex.quote(str(path))}{_set_anew(repo, ref)}")
+
+
+def _set_anew(repo: Repo, ref: str) -> str:
+    """Return how a ref is set to what its reflog says that it was last."""
+    if re.fullmatch("refs/remotes/.*/HEAD", ref):
+        return f"; then, to set it anew: git remote set-head {ref.split('/')[2]} --auto"
+    last = re.search(_LOGGED, files.read_text(repo.common_dir / "logs" / ref))
+    was = last[1] if last else "HASH"
+    is_ref = re.fullmatch(r"refs/[\w/-]+", ref)
+    return f"; then, to set it anew: git update-ref {ref} {was}" if is_ref else ""
 
 
 def put_back(repo: Repo, ref: str, oid: str) -> None:
-    """Have a ref that git cannot read hold a hash again."""
+    """Have the tag of an experiment that git cannot read hold its hash again."""
     with record.locked(repo) as fd:
         if not re.fullmatch(_REF, files.read_bytes(repo.common_dir / ref) or b""):
             (repo.common_dir / ref).unlink(missing_ok=True)
@@ -78,7 +90,8 @@ def put_back(repo: Repo, ref: str, oid: str) -> None:
 def head(repo: Repo) -> Iterator[Finding]:
     """Find a HEAD whose commit is gone."""
     commit, branch = repo.head()
-    if commit is None and not (repo.common_dir / (branch or "HEAD")).exists():
+    places = [repo.common_dir / top / (branch or "HEAD") for top in ("", "logs")]
+    if commit is None and not any(place.exists() for place in places):
         return  # before the first commit
     if commit is None or next(repo.objects([commit])) is None:
         yield Finding(
@@ -95,7 +108,7 @@ def objects(repo: Repo) -> Iterator[Finding]:
         if oid in gone:
             yield Finding(
                 f"the tag {name} points to nothing",
-                f"to take it away: git update-ref -d refs/tags/{name}; then,"
+                f"to remove it: git update-ref -d refs/tags/{name}; then,"
                 f" {connectivity.advice(repo)}",
             )
     rows = Index(repo).rows('tag."commit", ref.name', "ref.remote = ''", everybody=True)
@@ -111,18 +124,32 @@ def objects(repo: Repo) -> Iterator[Finding]:
         )
     for oid in dict.fromkeys(gone):
         path = repo.common_dir / "objects" / oid[:2] / oid[2:]
-        if path.exists():  # where git fetches no other
-            aside = partial(os.replace, path, repo.state_dir / f"damaged-{oid}")
-            yield Finding(
-                f"the file of object {oid[:10]} is damaged, and keeps it away", mend=aside
+        if _is_damaged(repo, path, oid):
+            what = (
+                f"the file of object {oid[:10]} is damaged, so git does not fetch the object again"
             )
+            yield Finding(what, mend=partial(_set_aside, repo, path, oid))
+        elif path.exists():
+            advice = f"check who may read it: ls -l {shlex.quote(str(path))}"
+            yield Finding(f"the file of object {oid[:10]} cannot be read by git", advice)
+
+
+def _is_damaged(repo: Repo, path: Path, oid: str) -> bool:
+    """Whether a file that can be read is not the object that its name says."""
+    data = files.read_bytes(path)
+    if data is None:
+        return False
+    try:
+        return hashlib.new(repo.object_format, zlib.decompress(data)).hexdigest() != oid
+    except zlib.error:
+        return True
+
+
+def _set_aside(repo: Repo, path: Path, oid: str) -> None:
+    if _is_damaged(repo, path, oid):  # nobody wrote it anew meanwhile
+        os.replace(path, repo.state_dir / f"damaged-{oid}")
 
 
 def recorded(repo: Repo) -> list[tuple[str, str, str]]:
     """Return tag, commit and name of what was recorded here."""
-    return re.findall(_RECORDED, noted(repo, record.RECORDED))
-
-
-def noted(repo: Repo, name: str) -> str:
-    """Return what a small file of ours says, "" where there is none."""
-    return (files.read_bytes(repo.state_dir / name) or b"").decode("utf-8", "replace")
+    return re.findall(_RECORDED, files.read_text(repo.state_dir / record.RECORDED))

@@ -49,14 +49,16 @@ def examine(repo: Repo) -> list[Finding]:
         _leftovers, _lost_tags, _collected, damage.objects, _of_history, _names,
     )  # fmt: skip
     found: dict[tuple[str, str], Finding] = {}  # several may meet one fault
+    failed: dict[str, None] = {}
     for search in searches:
         try:
             found |= {(one.what, one.advice): one for one in search(repo)}
-        except (GitexpError, OSError) as error:
-            what = str(error).partition("; to see what is damaged")[0]
-            advice = "to look again: gitexp doctor" if found else "to look for damage: git fsck"
-            found[what, ""] = Finding(what, advice)
-    return [*found.values()]
+        except GitexpError as error:
+            failed[str(error).partition("; to see what is damaged")[0]] = None
+        except OSError as error:
+            failed[f"{error.filename} cannot be read: {error.strerror}"] = None
+    advice = "to look again: gitexp doctor" if found else "to look for damage: git fsck"
+    return [*found.values(), *(Finding(what, advice) for what in failed)]
 
 
 def _locks(repo: Repo) -> Iterator[Finding]:
@@ -186,7 +188,7 @@ def _lost_tags(repo: Repo) -> Iterator[Finding]:
     if own := [f"{gathering.SEEN}{remote}/{owner}" for remote, (_, owner) in owners]:
         tips = repo.refs(*own).values()
         lost += [item.tag for tip in tips for item in gathering.read(repo, tip)[1]]
-    theirs |= {*damage.noted(repo, record.REMOVED).split()}
+    theirs |= {*files.read_text(repo.state_dir / record.REMOVED).split()}
     lost = [tag for tag in dict.fromkeys(lost) if tag not in theirs]
     gathering.restore(repo, {tag for tag, item in zip(lost, repo.objects(lost)) if item is None})
     for tag, item in zip(lost, repo.objects(lost)):
@@ -206,7 +208,10 @@ def _lost_tags(repo: Repo) -> Iterator[Finding]:
 def _collected(repo: Repo) -> Iterator[Finding]:
     """Find experiments that lost their tag without ``gitexp rm``, and that git collected."""
     known = damage.recorded(repo)
-    tags, removed = repo.refs("refs/tags"), {*damage.noted(repo, record.REMOVED).split()}
+    tags, removed = (
+        repo.refs("refs/tags"),
+        {*files.read_text(repo.state_dir / record.REMOVED).split()},
+    )
     gone = [item for item in known if item[0] not in removed and f"refs/tags/{item[2]}" not in tags]
     if gone:
         there = {row[0] for row in Index(repo).rows('tag."commit"', everybody=True)}
@@ -232,7 +237,9 @@ def _unreachable_tags(repo: Repo) -> list[str]:
         lines = repo.git(*_FSCK, ok=(0, 2, 4, 8)).decode("utf-8", "replace").splitlines()
     except GitError:
         return []
-    return [line.split()[2] for line in lines if line.startswith("unreachable tag ")]
+    return [
+        line.split()[2] for line in lines if line.startswith(("unreachable tag ", "dangling tag "))
+    ]
 
 
 def _remove(path: Path) -> None:

@@ -112,7 +112,7 @@ class LiveRun:
         self.know(steps=dict(steps))
 
     def silence(self) -> None:
-        """Have no more warnings of what the machine does not take: the end says it."""
+        """Print no more warnings while the run lasts; its end says what could not be kept."""
         if self._journal:
             self._journal.silence()
 
@@ -214,7 +214,7 @@ class LiveRun:
             closed.say_unkept()
             if self.speaks and self.recorded and self.snapshot:
                 kept = self.recorded.experiment.extra.get("artifacts", ())
-                left_out = untracked.told(self.snapshot.left_out, kept)
+                left_out = untracked.left_out_lines(self.snapshot.left_out, kept)
                 closed.say(*self.recorded.warnings, *left_out)
         finally:
             if self._repo is not None:  # a trial's worker may have to push it before it lets go

@@ -29,6 +29,7 @@ _NAMED = (  # or what argparse or click says
     r"(?m)^((?:(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning)(?:: .*)?)"
     r"|(?:.{1,80}: e|E)rror: .+)\Z"
 )
+_SAID = r"(?!INFO|DEBUG|WARN|[\d\s\[(])(?!.*%\|).*[^\W\d]"  # by sys.exit, and no log
 _GROUP = r"(?m)^  \| ([A-Za-z_][\w.]*: .+)$"  # the outermost one
 
 
@@ -204,9 +205,9 @@ def exception(last_words: bytes, code: int) -> str | None:
 
     text = re.sub(r"\x1b\[[\d;]*m", "", last_words.decode("utf-8", "replace"))
     lines = text.replace("\r\n", "\n").strip()
-    last = re.split(r"[\r\n]", lines)[-1]
-    found = code == 1 and (re.findall(_GROUP, lines) or re.findall(_TRACEBACK, lines))
-    found = found or re.findall(_NAMED, lines)
-    if code == 1 and not found and re.search(r"[^\W\d]", last) and not printed.read_output(last):
+    last = re.split(r"[\r\n]", text.rstrip())[-1]
+    form = _GROUP if "Exception Group Traceback" in lines else _TRACEBACK
+    found = (code == 1 and re.findall(form, lines)) or re.findall(_NAMED, lines)
+    if code == 1 and not found and re.match(_SAID, last) and not printed.read_output(last):
         found = [last]
     return environment.redact([message.one_line(found[-1])[:300]])[0] if found else None

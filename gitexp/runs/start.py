@@ -48,9 +48,9 @@ def begin(
         free = result_paths.ours(repo)
         with collector.guarded(repo) as guard:
             shot = snapshot.take(repo, known, owned.folder / "index", free, head)
-            told = "; ".join(filter(None, (told, _misread(repo)))) or None
             repo.pin(f"{finish.PENDING}{run_id}", _held(repo, shot))
             guard.index, guard.tree = shot.index, shot.tree
+        told = "; ".join(filter(None, (told, _misread(repo)))) or None
     except BaseException:
         owned.close()
         owned.release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
@@ -46,10 +47,10 @@ class Begun(NamedTuple):
         size, end = self.tables.get(path, (0, b""))
         if not end.endswith(b"\n") or not data[:size].endswith(end) or len(data) <= size:
             return data  # written anew
-        first = data[: data.find(b"\n") + 1]
-        if readers.has_steps(first):
+        top = re.match(rb"(?:#.*\n)*(.*\n)", data)
+        if not top or readers.has_steps(top[1]):
             return data
-        header = b"" if path.endswith(_LINES) else first
+        header = b"" if path.endswith(_LINES) else top[0]
         return header + data[size:]
 
 

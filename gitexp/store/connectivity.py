@@ -35,7 +35,10 @@ def missing(repo: Repo, commits: Sequence[str]) -> list[str]:
     try:
         listed = repo.line(*asked, "--stdin", stdin=tips).split()
     except GitError as error:  # a damaged folder, beyond which git does not look
-        return re.findall(r"\b[0-9a-f]{40,64}\b", error.stderr)[:1] or [*commits[:1]]
+        named = re.findall(r"\b[0-9a-f]{2}/?[0-9a-f]{38,62}\b", error.stderr)
+        if not named:  # no memory, say
+            raise
+        return [named[0].replace("/", "")]
     gone = [oid[1:] for oid in listed if oid.startswith("?")]
     return gone + repo.absent([oid for oid in listed if not oid.startswith("?")])
 

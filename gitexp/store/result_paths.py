@@ -29,7 +29,7 @@ PARAMS, METRICS, FOLDER = "params.yml", "metrics.csv", ".gitexp"
 OUTPUT = f"{FOLDER}/output.log"  # what a command printed
 ARTIFACTS = f"{FOLDER}/artifacts"  # where those that have no place in the work tree go
 PICTURES = ".pictures"  # beside a lab book, with its name
-_OWED = "gitexp-results"  # in git_dir, since each work tree has its own
+_PENDING = "gitexp-results"  # in git_dir, since each work tree has its own
 
 
 class Places(NamedTuple):
@@ -151,13 +151,13 @@ def note_pending(repo: Repo, commit: str, paths: Sequence[str], snapshot: Snapsh
     gone = {path: stamp(repo.root, path) for path in snapshot.previous if path not in paths}
     note = {"commit": commit, "write": write, "remove": gone}
     with suppress(OSError):
-        (repo.git_dir / _OWED).write_text(json.dumps(note))
+        (repo.git_dir / _PENDING).write_text(json.dumps(note))
 
 
 def has_pending(repo: Repo) -> bool:
     """Whether a writer was killed, or is at work, between moving the branch and writing its
     results."""
-    return (repo.git_dir / _OWED).exists()
+    return (repo.git_dir / _PENDING).exists()
 
 
 def write_pending(repo: Repo) -> None:
@@ -170,7 +170,7 @@ def write_pending(repo: Repo) -> None:
 
 def finish(repo: Repo) -> None:
     """Do what ``write_pending`` says, for one who holds the lock of all writers."""
-    note = repo.git_dir / _OWED
+    note = repo.git_dir / _PENDING
     try:
         known = json.loads(note.read_bytes())
         commit, write, remove = str(known["commit"]), dict(known["write"]), dict(known["remove"])
@@ -206,7 +206,7 @@ def finish(repo: Repo) -> None:
 def drop_pending(repo: Repo) -> None:
     """Take the note back: all is written, or the branch stays where it is."""
     with suppress(OSError):
-        (repo.git_dir / _OWED).unlink(missing_ok=True)
+        (repo.git_dir / _PENDING).unlink(missing_ok=True)
 
 
 def write_back(

@@ -78,7 +78,7 @@ def _tags(repo: Repo, moved: dict[str, str]) -> Iterator[Found]:
     changed: dict[str, tuple[str, bytes]] = {}
     for (ref, oid), item in zip(tags.items(), repo.objects(tags.values())):
         found = message.parse_tag(item.data) if item else None
-        if item and found and not message.is_signed(item.data):
+        if item and found and found.commit not in moved and not message.is_signed(item.data):
             new = moved
             if moved.get(parent := found.summary.get("parent", "")) == repo.zero:  # it is left out
                 above = repo.line("rev-parse", "-q", "--verify", f"{ref}^{{}}^", ok=(0, 1))

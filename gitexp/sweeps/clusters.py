@@ -28,7 +28,6 @@ class _Cluster:
     """What both have in common: what travels, and what must be there."""
 
     watches = False
-    queues = False
     room: int | None = None
 
     def __init__(self, repo: Repo, commit: str) -> None:
@@ -38,6 +37,9 @@ class _Cluster:
 
     def release(self, job: Job) -> None:
         """The cluster sees to its places itself."""
+
+    def unqueue(self, job: Job) -> None:
+        """What waits goes on waiting, as on any cluster of processes."""
 
     def _away(self, job: Job) -> Job:
         """Return a trial as a machine gets it that has no clone of the repository."""

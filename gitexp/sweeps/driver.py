@@ -209,10 +209,11 @@ class Driver:
             if self._schedule.take(item.trial, experiment):
                 self._progress = self._progress.with_trial(self.frozen.plan, experiment)
             self._tell()
-        waits = self._engine.queues and not self.frozen.plan.workers_push
         for item in self._running.values() if self._presses else ():
-            if self._presses > 1 or (waits and not trials.runs(item.folder)):
+            if self._presses > 1:
                 self._stop(item, trials.INTERRUPTED[0])
+            elif not self.frozen.plan.workers_push:
+                self._engine.unqueue(item.job)
         # also where trials end all the time
         if self._presses < 2 and self.frozen.plan.prune and time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + _LOOK

@@ -35,10 +35,12 @@ class Engine(Protocol):
     size: int  # how many at once, never more than was asked for
     room: int | None  # how many the machines that were found could take, where that is known
     watches: bool  # whether a trial's folder can be read while it grows
-    queues: bool  # whether that folder also says that a trial has not begun
 
     def submit(self, job: Job, folder: Path) -> Future[Result]: ...
     def stop(self, job: Job, folder: Path, why: str) -> None: ...
+    def unqueue(self, job: Job) -> None:
+        """Take a job out of the queue that it waits in; one that runs goes on."""
+
     def release(self, job: Job) -> None:
         """Give the place free that an ended job had: whoever wanted something of it has it."""
 
@@ -71,7 +73,6 @@ class Loky:
     """Processes on this machine, each with a work tree of its own that is reset between trials."""
 
     watches = True
-    queues = False
     room: int | None = None
 
     def __init__(self, repo: Repo, commit: str, jobs: int, *_: object) -> None:
@@ -104,6 +105,9 @@ class Loky:
 
     def stop(self, job: Job, folder: Path, why: str) -> None:
         trial.ask_to_stop(folder, why)
+
+    def unqueue(self, job: Job) -> None:
+        """Nothing waits."""
 
     def close(self) -> None:
         for worker in self._workers:

@@ -173,11 +173,9 @@ def freeze(repo: Repo, plan: Plan, group: str | None) -> Frozen:
         "conditions": settled.conditions,
     }
     asked = {**vars(plan), "space": spaces.written(plan.space)}
-    stamp = datetime.now().astimezone()
-    when = f"{int(stamp.timestamp())} {stamp:%z}"
     title = message.one_line(f"sweep {name}: {' '.join(plan.command)}")
     text = f"{title}\n\n{json.dumps({'plan': asked, 'facts': facts})}"
-    people = (f"{who} {when}" for who in (repo.author, repo.committer))
+    people = (f"{who} {trees.stamp()}" for who in (repo.author, repo.committer))
     commit = trees.bare_commit(repo, shot.tree, shot.head.commit, text, *people)
     repo.update_refs([f"create {REFS}{name} {commit}"], f"gitexp: sweep {name}")
     lacking = content.advice(content.missing(repo, repo.root), repo.root)

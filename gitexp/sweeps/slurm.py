@@ -37,7 +37,7 @@ _DAY = 24 * 60  # minutes
 _WARNED = 120  # seconds; submitit asks for a warning 90 s before the limit
 _KEPT = 30 * 86400  # seconds; what waits in a queue for another sweep needs its files
 _PATIENCE = 60.0  # seconds for a busy controller's answer, and for a cancelled job to end
-_FATES = {
+_END_REASONS = {
     "CANCELLED": "its SLURM job was cancelled",
     "TIMEOUT": "it ran into SLURM's time limit",
     "DEADLINE": "it ran into SLURM's deadline",
@@ -54,7 +54,6 @@ class Slurm:
     the jobs here, to try it."""
 
     watches = True
-    queues = True
     room: int | None = None
 
     def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None, *_: object) -> None:
@@ -65,6 +64,7 @@ class Slurm:
         self._alive = journal.hold(self._folder)
         self._tasks: dict[str, tuple[Any, Future[Result]]] = {}
         self._told: dict[str, float] = {}  # when a job was asked to end
+        self._unqueued: set[str] = set()
         self._gone: set[str] = set()  # jobs that the queue had no more at the last look
         self._closing = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
@@ -94,6 +94,12 @@ class Slurm:
         elif found := self._tasks.get(job.key):
             self._told[job.key] = time.monotonic()
             found[0].cancel(check=False)
+
+    def unqueue(self, job: Job) -> None:
+        found = self._tasks.get(job.key)
+        if found and job.key not in self._unqueued and self._submitit.cluster == "slurm":
+            self._unqueued.add(job.key)
+            _ask("scancel", "--state=PENDING", found[0].job_id)
 
     def release(self, job: Job) -> None:
         """Each job has a place of its own."""
@@ -170,7 +176,7 @@ def _end_when_warned(where: Path, minutes: int) -> None:
         preempted, job = time.monotonic() < late, os.environ.get("SLURM_JOB_ID", "")
         if preempted and _ask("scontrol", "requeue", job) is not None:
             sys.exit("to be run again")
-        trial.ask_to_stop(where, _FATES["PREEMPTED" if preempted else "TIMEOUT"])
+        trial.ask_to_stop(where, _END_REASONS["PREEMPTED" if preempted else "TIMEOUT"])
 
     for number in (signal.SIGUSR1, signal.SIGUSR2):
         if callable(signal.getsignal(number)):  # submitit's
@@ -206,7 +212,7 @@ def end_reason(job: str) -> str:
     found = re.search(r"\bJobState=(\w+)", shown) or re.match(
         r"\s*(\w+)", _ask("sacct", "-nXP", "-o", "State", "-j", job) or ""
     )
-    return _FATES.get(found[1] if found else "", "its SLURM job ended without a result")
+    return _END_REASONS.get(found[1] if found else "", "its SLURM job ended without a result")
 
 
 def _ask(*command: str) -> str | None:

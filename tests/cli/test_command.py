@@ -182,9 +182,12 @@ def test_a_failed_command_says_which_exception_it_was(project: Project) -> None:
     for number, code, said in (
         (3, "print('loss 0.5'); exit('no such data')", "no such data"),
         (4, group, "ExceptionGroup: both (2 sub-exceptions)"),
+        (5, "sys.stderr.write('  | Params: 10\\n'); 1 / 0", "ZeroDivisionError: division by zero"),
+        (6, "sys.stderr.write('INFO: done\\n'); exit(1)", ""),
+        (7, "sys.stderr.write('Epoch 2: 50%|### | 5/10'); exit(1)", ""),
     ):
-        assert project.run("run", "--", PYTHON, "-c", code).returncode == 1
-        assert gitexp.get(number).failure == f"exit code 1: {said}"
+        assert project.run("run", "--", PYTHON, "-c", f"import sys; {code}").returncode == 1
+        assert gitexp.get(number).failure == f"exit code 1: {said}".removesuffix(": ")
     parsers = (
         "import argparse; argparse.ArgumentParser('fit.py').parse_args()",
         "import click; click.command()(print)()",

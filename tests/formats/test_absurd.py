@@ -119,7 +119,7 @@ def test_json_holds_nothing_that_steers_a_terminal(forged: Project) -> None:
 @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="no such device")
 def test_settings_that_have_no_end_or_no_bottom_are_one_line(project: Project) -> None:
     (project.root / settings.FILE_NAME).symlink_to("/dev/zero")
-    with pytest.raises(FormatError, match="plain file"):
+    with pytest.raises(FormatError, match="regular file"):
         settings.load(project.root)
     (project.root / settings.FILE_NAME).unlink()
     project.write(settings.FILE_NAME, "include = " + "[" * 100_000)

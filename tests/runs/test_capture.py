@@ -76,13 +76,27 @@ from gitexp.formats.errors import FormatError
             '{"step": 1, "a": 2}\n{"step": 2, "\n{"step": 3, "a": 1}\n',
             {"a": [(1, 2), (3, 1)]},
         ),
+        # not gone over again: rows sorted by another column, a late one, and several trainings
+        ("log.csv", "epoch,a\n2,1\n1,2\n", {"a": [(2, 1), (1, 2)]}),
+        ("log.csv", "step,a\n0,1\n9,2\n5,3\n", {"a": [(0, 1), (9, 2), (5, 3)]}),
+        (
+            "log.csv",
+            "lr,epoch,a\n1,0,1\n1,1,2\n2,0,3\n2,1,4\n",
+            {"lr": [(0, 1), (1, 1), (0, 2), (1, 2)], "a": [(0, 1), (1, 2), (0, 3), (1, 4)]},
+        ),
         # the counter that is whole and grows
+        ("log.csv", "iter,a,epoch\n5,1,0\n9,2,0\n", {"a": [(5, 1), (9, 2)]}),
+        (
+            "log.jsonl",
+            '{"epoch": 0, "step": 0, "a": 1, "b": 1}\n{"epoch": 0, "step": 1, "a": 2}\n' * 2,
+            {"a": [(0, 1), (0, 2), (0, 1), (0, 2)], "b": [(0, 1), (0, 1)]},
+        ),
         ("log.csv", "epoch,iter,a\n0.5,5,1\n1.0,9,2\n", {"a": [(5, 1), (9, 2)]}),
         ("log.csv", "step,episode,a\n9,0,1\n7,1,2\n", {"a": [(0, 1), (1, 2)]}),
         (
             "progress.csv",
             "rollout/rew,time/total_timesteps\n5,2048\n",
-            {"rollout/rew": [(2048, 5)], "time/total_timesteps": [(2048, 2048)]},
+            {"rollout/rew": [(2048, 5)]},
         ),
         # a metric in each row, as pandas writes a Series and a DataFrame
         ("results.csv", "Metric;Value\nacc;0,9\nf1;1\n", {"acc": [(0, 0.9)], "f1": [(0, 1)]}),
@@ -99,6 +113,15 @@ from gitexp.formats.errors import FormatError
             {"train/a": [(0, 1)], "val/a": [(0, 2)]},
         ),
         ("log.csv", "epoch,split,a,b\n0,train,1,\n0,val,,2\n", {"a": [(0, 1)], "b": [(0, 2)]}),
+        (
+            "results.csv",
+            "metric,split,value\nf1,train,1\nacc,test,2\n",
+            {"f1": [(0, 1)], "acc": [(0, 2)]},
+        ),
+        ("scores.csv", "name,score\nx.png,1\ny.png,2\n", {"score": [(0, 1), (1, 2)]}),
+        ("log.csv", "epoch,a,\n0,1,\n", {"a": [(0, 1)]}),
+        ("log.tsv", "epoch\ta\tn\n0\t0.5\t1,000\n", {"a": [(0, 0.5)]}),
+        ("m.json", '{"epoch": [null, 1], "a": [1, 2]}', {"a": [(0, 1), (1, 2)]}),
         # lists with gaps and with steps beside them, names that are digits, rows within a document
         ("m.json", '{"epoch": [1, 2], "a": [3, null]}', {"a": [(1, 3)]}),
         ("m.json", '{"by": {"0": {"f1": 1}}, "": 2}', {"by.0.f1": [(0, 1)]}),
@@ -280,6 +303,10 @@ _PRINTED = [  # as well-known scripts print them
         "Epoch 1 [train]: loss=0.5\nEpoch 1 [val]: loss=0.6\nEpoch 2 [train]: loss=0.4\nEpoch 2 [val]: loss=0.7\n",
         {"loss": [(1, 0.5), (2, 0.4)], "val loss": [(1, 0.6), (2, 0.7)]},
     ),
+    (  # as PyTorch's tutorials print it
+        "train Loss: 0.5 Acc: 0.8\nval Loss: 0.6 Acc: 0.7\n",
+        {"train Loss": [(0, 0.5)], "Acc": [(0, 0.8)], "val Loss": [(0, 0.6)], "val Acc": [(0, 0.7)]},
+    ),
     (
         ("Loss (val): 0.5, Accuracy (%): 93, R²: 0.9, Root mean squared error (RMSE) = 2.5, Test score: 0.7.\n"
         "Top-1 accuracy: 0.8, Top-5 accuracy: 0.9, MSE (fold 3): 4\n"),
@@ -309,6 +336,7 @@ _NO_METRICS = (
     *("CUDA error: 0", "args.loss = 0.5", "IoU: [0.5 0.6]", "loss: tensor([0.5, 0.4])"),
     *("Metric    loss\nlr   0.1\n", "score 1.2.3", "| Metric | Value |\n|\n"),
     *("loss: 3,456", "loss: 0,123.5", "loss: 3.456,7", "loss: [1,200.5]", "mse: 3,100.5,200.5"),
+    *("args: {'loss': 1}", "Config: {'lr': 0.1, 'epoch': 10, 'loss': 0.5}"),
     *("rmse: 3'456.7", "2026-01-01 10:00:00,123 INFO error 404", "INFO my loss 0.4"),
 )
 
@@ -610,4 +638,4 @@ def test_a_glob_of_artifacts_that_fits_nothing_is_said(project: Project) -> None
     script = "open('model.bin', 'w').write('1')"
     command = ["--artifact", "mdl.*", "--artifact", "*.bin", "--", sys.executable, "-c", script]
     said = project.run("run", *command).stderr
-    assert "no file that was kept fits --artifact mdl.*, as seen" in said
+    assert "--artifact mdl.* kept no file, as seen" in said

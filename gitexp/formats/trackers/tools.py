@@ -52,7 +52,7 @@ TOOLS = {
     "guild": Tool("Runs of Guild AI", ("opref",), "its folder of runs", "~/.guild/runs"),
     "keras": _history("Keras' CSVLogger", "*.csv"),
     "lightning": _history("Lightning's CSVLogger", "metrics.csv"),
-    "neptune": Tool("Offline runs of Neptune, and those of its exporter",
+    "neptune": Tool("Offline runs of Neptune and those of its exporter",
                     ("data-1.log", "*_part_0.parquet"),
                     "the folder `.neptune` beside a script, or the one of the exporter's data",
                     ".neptune"),

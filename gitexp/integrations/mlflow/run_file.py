@@ -16,6 +16,8 @@ from typing import Any
 from gitexp.integrations.mlflow import uris
 from gitexp.repo import files, locks
 
+LOCK = "face.lock"  # as older versions call it
+
 
 def read(folder: Path) -> dict[str, Any]:
     """Return what MLflow says of an active run in ``folder``; empty where MLflow knows nothing of
@@ -26,7 +28,7 @@ def read(folder: Path) -> dict[str, Any]:
 def change(folder: Path, by: Callable[[dict[str, Any]], object]) -> None:
     """Have ``by`` change what MLflow says of an active run."""
     target = folder / "artifacts" / uris.RUN_FACTS
-    with locks.Held(folder / "face.lock"):
+    with locks.Held(folder / LOCK):
         known = read(folder)
         by(known)
         files.replace(folder, target, json.dumps(known, ensure_ascii=False, indent=1).encode())

@@ -274,7 +274,7 @@ def _stamp(folder: Path) -> str:
         for entry in os.scandir(folder):
             if entry.name == "metrics.csv":
                 size = entry.stat().st_size
-            elif entry.name.endswith((".json", ".yml")) or entry.name == "face.lock":
+            elif entry.name.endswith((".json", ".yml")) or entry.name == run_file.LOCK:
                 facts.append((entry.name, entry.stat().st_mtime_ns))
     with suppress(OSError):
         facts.append((uris.RUN_FACTS, (folder / "artifacts" / uris.RUN_FACTS).stat().st_mtime_ns))
