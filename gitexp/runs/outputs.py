@@ -29,7 +29,8 @@ _NAMED = (  # or what argparse or click says
     r"(?m)^((?:(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning)(?:: .*)?)"
     r"|(?:.{1,80}: e|E)rror: .+)\Z"
 )
-_SAID = r"(?!INFO|DEBUG|WARN|[\d\s\[(])(?!.*%\|).*[^\W\d]"  # by sys.exit, and no log
+# by sys.exit: no line of a log or a progress bar, and no metric
+_SAID = r"(?!INFO|DEBUG|WARN|[\d\s\[(])(?!.*(?:%\||[:=] ?[-+.\d]|\d\.\d)).*[^\W\d]"
 _GROUP = r"(?m)^  \| ([A-Za-z_][\w.]*: .+)$"  # the outermost one
 
 
@@ -201,13 +202,11 @@ def exception(last_words: bytes, code: int) -> str | None:
     """Return the first line of the exception whose traceback a command printed last, where it
     exited as Python does then; or its last line, where that names an exception, or may be what
     ``sys.exit("no such data")`` said."""
-    from gitexp.formats import printed
-
     text = re.sub(r"\x1b\[[\d;]*m", "", last_words.decode("utf-8", "replace"))
     lines = text.replace("\r\n", "\n").strip()
     last = re.split(r"[\r\n]", text.rstrip())[-1]
     form = _GROUP if "Exception Group Traceback" in lines else _TRACEBACK
     found = (code == 1 and re.findall(form, lines)) or re.findall(_NAMED, lines)
-    if code == 1 and not found and re.match(_SAID, last) and not printed.read_output(last):
+    if code == 1 and not found and re.match(_SAID, last):
         found = [last]
     return environment.redact([message.one_line(found[-1])[:300]])[0] if found else None

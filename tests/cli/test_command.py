@@ -197,7 +197,7 @@ def test_a_failed_command_says_which_exception_it_was(project: Project) -> None:
             parsers,
             ("fit.py: error: unrecognized arguments: --learn", "Error: No such option '--learn'."),
         ),
-        5,
+        8,
     ):
         project.gitexp("run", "--", PYTHON, "-c", parser, "--learn", code=2)
         assert gitexp.get(number).failure == f"exit code 2: {said}"

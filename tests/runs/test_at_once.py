@@ -45,6 +45,7 @@ def at_once(what: Callable[[int], Any]) -> list[Any]:
         return [*pool.map(one, MANY)]
 
 
+@pytest.mark.filterwarnings("ignore:gitexp. warning")
 def test_what_threads_say_of_a_run_is_all_recorded(project: Project) -> None:
     with gitexp.start_run() as run:
 
