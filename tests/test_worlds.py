@@ -309,6 +309,35 @@ def test_doctor_mends_what_a_rewrite_of_history_leaves(
     assert project.gitexp("list", "--all", "--json").count('"name": ') == 2
 
 
+def test_doctor_leaves_an_experiment_that_was_not_rewritten_at_its_commit(project: Project) -> None:
+    if not shutil.which("git-filter-repo"):
+        pytest.skip("git-filter-repo is not installed")
+    project.write("secret.txt", "password\n")
+    project.commit("a mistake")
+    record(project, {}, {"rmse": 2})
+    project.git("checkout", "-q", "-b", "clean")
+    was = project.git("cat-file", "-p", "exp-1")
+    paths = ("--invert-paths", "--path", "secret.txt")
+    project.git("filter-repo", "--force", "--refs", "refs/heads/clean", *paths)
+    project.run("doctor", "--fix")
+    assert project.git("cat-file", "-p", "exp-1") == was
+
+
+def test_a_work_tree_that_cannot_be_filled_is_not_left(project: Project, tmp_path: Path) -> None:
+    """With git-crypt's key, which is linked into a work tree before it is filled."""
+    record(project, {}, {"a": 1})
+    project.commit("a key", **{"_gitattributes": "a.key filter=refusing\n", "a_key": "secret\n"})
+    record(project, {}, {"a": 2})
+    (project.root / ".git/git-crypt").mkdir()
+    project.git("config", "filter.refusing.smudge", "false")
+    project.git("config", "filter.refusing.required", "true")
+    for _ in range(2):
+        line = project.error("checkout", "exp-2", "--worktree", str(tmp_path / "there"))
+        assert "already exists" not in line
+    assert not (tmp_path / "there").exists()
+    assert project.git("worktree", "list").count("\n") == 0
+
+
 def test_doctor_names_tags_whose_commit_is_gone(project: Project) -> None:
     record(project, {}, {"rmse": 2}, advance=False)
     commit = project.git("rev-parse", "exp-1^{commit}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitexp.formats import settings
-from gitexp.formats.errors import RepositoryError
+from gitexp.formats.errors import GitError, RepositoryError
 from gitexp.repo.discovery import find_repository
 from gitexp.repo.objects import Objects
 from gitexp.repo.process import failure, run
@@ -62,11 +62,6 @@ class Repo(Objects, Refs):
             ) from None
         wanted = ("--absolute-git-dir", "--git-common-dir", "--show-object-format")
         done = run(["rev-parse", *wanted, "--show-toplevel", *HEAD], where)
-        is_damaged = (
-            b"No such ref: HEAD" in done.stderr
-        )  # the branch's file, say, which doctor finds
-        if is_damaged:
-            done = run(["rev-parse", *wanted, "--show-toplevel"], where)
         lines = os.fsdecode(done.stdout).split("\n")
         if done.returncode and len(lines) < 5:
             stderr = os.fsdecode(done.stderr)
@@ -78,7 +73,7 @@ class Repo(Objects, Refs):
             raise failure(done.stderr, done.returncode)
         git_dir, common, object_format, root = lines[:4]
         repo = cls(Path(root), Path(git_dir), Path(os.path.abspath(where / common)), object_format)
-        if not is_damaged:
+        with suppress(GitError):  # of a damaged branch: doctor starts, and all else asks again
             repo.found_at = repo._head_of(lines[4:6] if done.returncode == 0 else [])
         repo.project = settings.project(repo.root, where)
         return repo

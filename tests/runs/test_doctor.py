@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -257,3 +258,41 @@ def test_objects_that_a_power_cut_emptied_are_found_and_can_be_fetched_again(
     project.git("fetch", "-q", "--refetch", "--tags", "origin")
     assert project.gitexp("doctor") == "all is well\n"
     assert gitexp.get("exp-1").read("params.yml") == b"lr: 1\n"
+
+
+def test_a_failing_git_makes_no_healthy_object_a_damaged_one(
+    project: Project, tmp_path: Path
+) -> None:
+    """As where there is no memory for a moment."""
+    record(project, {"lr": 1}, {"a": 1})
+    failing = tmp_path / "git"
+    git = shlex.quote(str(shutil.which("git")))
+    failing.write_text(
+        "#!/bin/sh\ncase $* in *--missing=print*) echo 'fatal: Out of memory' >&2; exit 128;; esac\n"
+        f'exec {git} "$@"\n'
+    )
+    failing.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    said = project.gitexp("doctor", "--fix", code=1, env={"PATH": path})
+    assert "Out of memory" in said
+    assert "to look for damage: git fsck" in said
+    assert project.gitexp("doctor") == "all is well\n"
+
+
+def test_doctor_starts_where_the_branch_is_damaged(tmp_path: Path, project: Project) -> None:
+    """Also where git has to be asked where the repository is, as in a linked work tree."""
+    record(project, {"lr": 1}, {"a": 1})
+    project.git("worktree", "add", "-q", "-b", "other", str(tmp_path / "linked"))
+    (project.root / ".git/refs/heads/other").write_bytes(b"")
+    done = project.run("doctor", cwd=tmp_path / "linked")
+    assert "refs/heads/other is damaged" in done.stdout + done.stderr
+    assert "git update-ref refs/heads/other" in done.stdout + done.stderr
+
+
+def test_doctor_misses_what_was_in_an_emptied_list_of_refs(project: Project) -> None:
+    record(project, {"lr": 1}, {"a": 1})
+    project.git("pack-refs", "--all")
+    (project.root / ".git/packed-refs").write_bytes(b"")
+    said = project.gitexp("doctor", "--fix", code=1)
+    assert "the commit that HEAD points to cannot be read" in said
+    assert project.tags() == ["exp-1"]
