@@ -272,6 +272,7 @@ def test_secrets_stay_out_of_notes_and_verdicts(project: Project) -> None:
         done = project.run(*words)
         assert done.returncode == 0, done.stderr
         assert done.stderr.startswith("gitexp: the text may hold a secret")
+        assert token not in done.stdout
     noted = project.git("log", "-p", "refs/notes/gitexp")
     assert token not in noted
     assert "with ***" in noted
