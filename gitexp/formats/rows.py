@@ -196,14 +196,12 @@ def _of_several(flat: Sequence[Mapping[str, Any]], found: Sequence[int | None]) 
     parts = _passes(flat, [step or 0 for step in found])
     if len(parts) < 2 or max(map(len, parts)) < 2:
         return False
-    values = [
-        {name: {str(row.get(name)) for row in part} for name in part[0] if not is_counter(name)}
-        for part in parts
-    ]
+    tops = [part[0] for part in parts]
     return any(
-        len({next(iter(some.get(name, {""}))) for some in values}) > 1
-        and all(len(some.get(name, ())) == 1 for some in values)
-        for name in values[0]
+        len({str(top.get(name)) for top in tops}) > 1
+        and all(row.get(name) == part[0].get(name) for part in parts for row in part)
+        for name in tops[0]
+        if not is_counter(name)
     )
 
 
