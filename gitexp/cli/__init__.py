@@ -18,7 +18,6 @@ from typing import Any
 import click
 
 import gitexp
-from gitexp.cli.declare import option
 from gitexp.formats.errors import GitexpError, NotFoundError, did_you_mean
 from gitexp.repo import Repo
 
@@ -79,7 +78,6 @@ _SECTIONS = {  # the command that each begins with
     "init": "Set up and repair",
 }
 ALIASES = {"ls": "list"}
-_FOLDER = click.Path(exists=True, file_okay=False)
 _HIDDEN = {"dagshub-credential": "remote"}  # what git calls, not people
 
 
@@ -122,8 +120,19 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(gitexp.__version__, "-V", "--version", message="gitexp %(version)s")
-@option("-C DIR", "Work as if started in DIR.", "folder", type=_FOLDER)
-@option("-P, --no-pager", "Print long output without a pager (else GITEXP_PAGER, or git's).")
+@click.option(
+    "-C",
+    "folder",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False),
+    help="Work as if started in DIR.",
+)
+@click.option(
+    "--no-pager",
+    "-P",
+    is_flag=True,
+    help="Print long output without a pager (else GITEXP_PAGER, or git's).",
+)
 def cli(folder: str | None, no_pager: bool) -> None:
     """Track experiments in git: each training run is one commit with one tag.
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from gitexp.formats.errors import UsageError
 
 _LOWER = (  # is better
-    r"loss(?:es)?|m?error|err|mse|rmse|rmsle|mae|s?mape|m?logloss|perplexity|ppl|deviance|nll|nloglik"
-    r"|bp[bcd]|bce|brier|wer|cer|eer|fid|lpips|cost|regret|inertia|f[pn]r"
+    r"loss(?:es)?|m?error|err|mse|rmse|rmsle|mae|s?mape|m?logloss|perplexity|ppl|deviance|nll"
+    r"|nloglik|bp[bcd]|bce|brier|wer|cer|eer|fid|lpips|cost|regret|inertia|f[pn]r"
 )
 _HIGHER = (
     r"acc|accuracy|auc|aucpr|auprc|auroc|roc|f1|r2|precision|recall|score|rew|reward|returns?"

@@ -40,7 +40,7 @@ def test_a_workers_folder_goes_with_it_or_with_the_next_and_never_before(tmp_pat
         assert left.exists(), "nobody could remove it"
         with _worker(tmp_path, "") as another:
             assert not _place(another).is_relative_to(left.parent)
-        assert len([*tmp_path.glob("*/work/big.bin")]) == 1
+        assert len([*tmp_path.glob("*/*/big.bin")]) == 1
         assert not left.exists()
         living.communicate("\n", timeout=600)
     assert list(tmp_path.iterdir()) == []
