@@ -12,7 +12,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from gitexp.formats import readers
 from gitexp.repo import Repo, dvc_pointers, files, snapshot
 from gitexp.runs import journal
 
@@ -47,6 +46,8 @@ class Begun(NamedTuple):
         size, end = self.tables.get(path, (0, b""))
         if not end.endswith(b"\n") or not data[:size].endswith(end) or len(data) <= size:
             return data  # written anew
+        from gitexp.formats import readers  # which a run in a script's own process never needs
+
         top = re.match(rb"(?:#.*\n)*(.*\n)", data)
         if not top or readers.has_steps(top[1]):
             return data
