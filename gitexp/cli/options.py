@@ -123,11 +123,10 @@ def report(recorded: Recorded, shot: Snapshot) -> None:
     branch went."""
     if shot.taken:
         output.say(f"untracked files taken: {some(shot.taken, 8)}")
-    kept = recorded.experiment.extra.get("artifacts", ())
-    for line in untracked.left_out_lines(shot.left_out, kept):
+    for line in untracked.left_out_lines(shot.left_out, recorded.kept):
         output.say(line)
     no_files = ("a submodule", "a git repository", "kept by DVC")
-    if any(not (path in kept or why.startswith(no_files)) for path, why in shot.left_out):
+    if any(not (path in recorded.kept or why.startswith(no_files)) for path, why in shot.left_out):
         output.say(
             "to include such files anyway, git add them, or name them in the setting 'include'"
             " ([tool.gitexp])"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -152,18 +152,17 @@ def _say_recorded(
             click.echo(f"{job.name} {job.short}")
         if live.recorded and live.snapshot:
             shared.report(live.recorded, live.snapshot)
-            _say_missing(repo, live.recorded.experiment, artifact)
+            _say_missing(repo, live.recorded.kept, artifact)
         if ended.found and jobs is None:
             output.say(ended.found)
     except OSError:  # nobody takes it: a full disk, or `| head`; what counts is the command's code
         output.discard_rest()
 
 
-def _say_missing(repo: Repo, made: Experiment, artifact: tuple[str, ...]) -> None:
+def _say_missing(repo: Repo, kept: Collection[str], artifact: tuple[str, ...]) -> None:
     """Say which globs fit nothing that was kept."""
     from gitexp.runs.outputs_kept import matches
 
-    kept = [path.removesuffix(".dvc") for path in made.extra.get("artifacts", ())]
     globs = {glob: _from_top(repo, (glob,)) for glob in artifact}
     unmet = [glob for glob in globs if not any(matches(path, globs[glob]) for path in kept)]
     if unmet:

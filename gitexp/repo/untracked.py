@@ -25,11 +25,10 @@ Refused = list[tuple[str, str]]  # paths, and why
 def left_out_lines(left_out: Iterable[tuple[str, str]], kept: Collection[str]) -> list[str]:
     """Return what to say of files that did not enter with the code, a line for each reason. Those
     that were ``kept`` as artifacts, since they were named, may still be secrets."""
-    named = {path.removesuffix(dvc_pointers.SUFFIX) for path in kept}
     by_reason: dict[tuple[str, str], list[str]] = {}
     for path, why in left_out:
-        how = "kept, since it was named" if path in named else "left out"
-        if path not in named or OVER not in why:
+        how = "kept, since it was named" if path in kept else "left out"
+        if path not in kept or OVER not in why:
             by_reason.setdefault((how, why), []).append(path)
     return [f"{how}: {some(paths, 8)} ({why})" for (how, why), paths in by_reason.items()]
 

@@ -213,8 +213,7 @@ class LiveRun:
         else:
             closed.say_unkept()
             if self.speaks and self.recorded and self.snapshot:
-                kept = self.recorded.experiment.extra.get("artifacts", ())
-                left_out = untracked.left_out_lines(self.snapshot.left_out, kept)
+                left_out = untracked.left_out_lines(self.snapshot.left_out, self.recorded.kept)
                 closed.say(*self.recorded.warnings, *left_out)
         finally:
             if self._repo is not None:  # a trial's worker may have to push it before it lets go

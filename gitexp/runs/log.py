@@ -254,9 +254,6 @@ def log(
     recorded, shot = record_work_tree(
         here, entry, Details(*said), known=known, status=status, began=started
     )
-    left_out = untracked.left_out_lines(
-        shot.left_out, recorded.experiment.extra.get("artifacts", ())
-    )
-    for text in (*recorded.warnings, *left_out):
+    for text in (*recorded.warnings, *untracked.left_out_lines(shot.left_out, recorded.kept)):
         warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=2)
     return recorded.experiment

@@ -19,7 +19,16 @@ from typing import NamedTuple
 from gitexp.formats import environment, params, redaction
 from gitexp.formats.errors import GitError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Repo, Transaction, collector, filters, lock_files, trees, untracked
+from gitexp.repo import (
+    Repo,
+    Transaction,
+    collector,
+    dvc_pointers,
+    filters,
+    lock_files,
+    trees,
+    untracked,
+)
 from gitexp.repo.snapshot import OUTPUTS, Snapshot, remember_outputs
 from gitexp.store import git_index, names, result_paths
 from gitexp.store.entry import Draft as Draft
@@ -48,6 +57,12 @@ class Recorded(NamedTuple):
     advanced: str | None  # the branch's short name where it moved onto the experiment, else None
     beside: str | None  # why it did not, None where it did or was not asked to
     warnings: tuple[str, ...] = ()  # what could not be kept
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """The artifacts by the paths that they were given by, also where DVC has their content."""
+        paths = self.experiment.extra.get("artifacts", ())
+        return frozenset(path.removesuffix(dvc_pointers.SUFFIX) for path in paths)
 
 
 def _unguarded(repo: Repo, snapshot: Snapshot, draft: Draft) -> list[str]:
